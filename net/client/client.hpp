@@ -1,0 +1,308 @@
+// The client library: publish with confirms, consume with acknowledgement after the work, administer.
+// Needs KJ only. Every object may be used from any thread; calls block unless their name says
+// otherwise. Source: docs/design.md, sections 7 and 8; the contract: net/waybill.capnp.
+#pragma once
+
+#include "storage/error.hpp"
+#include "storage/types.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace waybill {
+
+using std::chrono::milliseconds;
+using headers = std::vector<std::pair<std::string, std::string>>;
+
+/// What every call of the library throws.
+class client_error : public std::runtime_error {
+public:
+  explicit client_error(failure why)
+      : std::runtime_error{why.detail}, code_{why.code} {}
+  [[nodiscard]] ec code() const noexcept { return code_; }
+
+private:
+  ec code_;
+};
+
+struct outgoing_message {
+  std::string key;   ///< chooses the partition; empty: batches go to the partitions in turn
+  headers headers{};
+  std::string body;
+  /// Overrides the key's choice. Must exist.
+  std::optional<std::uint32_t> partition{};
+};
+
+/// A message that could not be confirmed; `message` is what was given to `send`.
+class unconfirmed_error : public client_error {
+public:
+  unconfirmed_error(failure why, outgoing_message m)
+      : client_error{std::move(why)}, message{std::move(m)} {}
+  outgoing_message message;
+};
+
+struct retry_policy {
+  std::uint32_t retries = 3;            ///< after the first send
+  milliseconds interval{1'000};
+  milliseconds attempt_timeout{10'000}; ///< one send without an answer
+  milliseconds delivery_timeout{30'000}; ///< for all of it, looking for a server included
+};
+
+struct client_options {
+  std::string user;
+  std::string secret;
+  std::string name = "waybill-client"; ///< for the node's logs
+  milliseconds connect_timeout{5'000};
+  milliseconds call_timeout{30'000};   ///< of administrative calls, looking for a server included
+  /// Lines for people: connections lost and found, messages given up. Default: stderr.
+  std::function<void(const std::string&)> log;
+};
+
+struct producer_options {
+  std::string name;                      ///< empty: random, for this object's life
+  retry_policy retry{};
+  milliseconds linger{2};                ///< how long a batch waits for more messages
+  std::size_t batch_bytes_max = 256 * 1024;
+  std::uint32_t batch_messages_max = 1'000;
+  std::size_t waiting_bytes_max = 64 * 1024 * 1024; ///< sends block beyond it
+  std::uint32_t waiting_messages_max = 4'000;       ///< not yet confirmed; sends block beyond it
+  std::uint32_t batches_in_flight_max = 8;           ///< per partition, in order
+  /// Called once for each message that is given up, with why; besides the error and the log line.
+  std::function<void(const outgoing_message&, const failure&)> alarm;
+};
+
+/// How a message stands when its producer is closed.
+enum class send_state : std::uint8_t {
+  confirmed, ///< it has its receipt
+  not_sent,  ///< it never left this process
+  unknown    ///< it was sent and not answered: it may or may not be in the log
+};
+struct leftover {
+  outgoing_message message;
+  send_state state = send_state::unknown;
+};
+
+class producer {
+public:
+  producer(producer&&) noexcept;
+  producer& operator=(producer&&) noexcept;
+  ~producer(); ///< as `close(0ms)`, without the answer
+
+  /// Returns when the message is safe. @throws unconfirmed_error after the last retry, or when the
+  /// node refuses it for good
+  receipt send(outgoing_message m);
+  receipt send(std::string body) { return send(outgoing_message{.body = std::move(body)}); }
+  /// Returns once there is room; the future becomes the receipt, or an unconfirmed_error.
+  std::future<receipt> send_async(outgoing_message m);
+  /// As `send_async`; `done` is called from the library's thread and must not block.
+  void send_async(outgoing_message m,
+                  std::function<void(result<receipt>, outgoing_message)> done);
+  /// Messages of one batch under a number of the caller's own, for producers that resume: to one
+  /// partition, numbers grow. Blocks for room. `done` as above, with one receipt per message.
+  void send_numbered(std::uint32_t partition, batch_number number, std::vector<outgoing_message> batch,
+                     std::function<void(result<std::vector<receipt>>)> done);
+  /// Per partition, the highest number that the node had when this producer was opened.
+  [[nodiscard]] std::vector<batch_number> last_numbers() const;
+  [[nodiscard]] std::uint32_t partitions() const;
+  /// Sends what lingers; returns when every message so far is confirmed or given up.
+  void flush();
+  /// Takes no more, waits up to `patience` for confirms, and hands back what has none.
+  std::vector<leftover> close(milliseconds patience);
+
+  struct impl;
+  explicit producer(std::shared_ptr<impl> i);
+
+private:
+  std::shared_ptr<impl> impl_;
+};
+
+/// A message that was delivered; a value, alive as long as one likes.
+class message {
+public:
+  [[nodiscard]] const std::string& topic() const noexcept { return topic_; }
+  [[nodiscard]] std::uint32_t partition() const noexcept { return partition_; }
+  [[nodiscard]] message_offset offset() const noexcept { return offset_; }
+  [[nodiscard]] std::string id() const { return message_id(topic_, partition_, offset_); }
+  [[nodiscard]] const std::string& key() const noexcept { return key_; }
+  [[nodiscard]] const waybill::headers& headers() const noexcept { return headers_; }
+  [[nodiscard]] const std::string& body() const noexcept { return body_; }
+  [[nodiscard]] std::uint32_t attempt() const noexcept { return attempt_; } ///< 1: the first
+  [[nodiscard]] wall_time published() const noexcept { return published_; }
+
+private:
+  friend struct consumer_impl;
+  std::string topic_;
+  std::uint32_t partition_ = 0;
+  message_offset offset_;
+  std::string key_;
+  waybill::headers headers_;
+  std::string body_;
+  std::uint32_t attempt_ = 1;
+  wall_time published_{};
+};
+
+struct consume_options {
+  std::string name;                        ///< for people; empty: host and process id
+  std::uint32_t credit_messages = 1'000;   ///< held unsettled at once
+  std::size_t credit_bytes = 16 * 1024 * 1024;
+  std::uint32_t threads = 1;               ///< `consume` only: handlers at once
+  std::optional<milliseconds> idle_exit{}; ///< `consume` only: return after so long without a message
+  std::optional<std::uint64_t> messages_max{}; ///< `consume` only: return after so many
+};
+
+/// One subscription, settled by hand.
+class consumer {
+public:
+  consumer(consumer&&) noexcept;
+  consumer& operator=(consumer&&) noexcept;
+  ~consumer(); ///< as `close`
+
+  /// The next message, or none after `patience`. Reconnects by itself.
+  /// @throws client_error when the node refuses for good
+  std::optional<message> next(milliseconds patience);
+  /// The work is done. Pipelined: gathered, sent at once, not waited for.
+  void ack(const message& m);
+  /// Returns when the ack is committed: the group never sees the message again.
+  /// @throws client_error `lease_lost` when another consumer holds it by now
+  void ack_and_wait(const message& m);
+  /// The work failed; no delay given: as the group's policy says.
+  void nack(const message& m, const std::string& reason,
+            std::optional<milliseconds> delay = std::nullopt);
+  void extend(const message& m, milliseconds lease = milliseconds{0});
+  /// Not worked on: somebody else gets it, no attempt is counted.
+  void give_back(const message& m);
+  /// Returns when every ack so far is committed. @returns how many acks came too late
+  std::uint64_t flush();
+  /// Commits what was acked, gives back what is held, ends.
+  void close();
+
+  struct impl;
+  explicit consumer(std::shared_ptr<impl> i);
+
+private:
+  std::shared_ptr<impl> impl_;
+};
+
+// ---- Administration: the answers are plain copies of the contract's (net/waybill.capnp) -----------
+
+struct partition_info {
+  std::uint32_t number = 0;
+  std::string state; ///< "leading", "recovering", "offline"
+  std::string detail;
+  std::string leader;
+  std::uint64_t epoch = 0;
+  message_offset first_offset, next_offset;
+  log_position commit;
+  std::uint32_t groups = 0;
+  std::uint64_t held_messages = 0;
+};
+struct topic_info {
+  std::string name;
+  std::uint64_t id = 0;
+  wall_time created{};
+  std::vector<partition_info> partitions;
+};
+/// Absent: as it is, or the default.
+struct policy_change {
+  std::optional<milliseconds> lease, delay, delay_max;
+  std::optional<std::uint32_t> attempts_max;
+  std::optional<double> factor, jitter;
+};
+struct group_partition_info {
+  std::uint32_t partition = 0;
+  message_offset start, floor;
+  std::uint64_t ready = 0, leased = 0, delayed = 0, acked = 0, dead = 0;
+  std::uint32_t consumers = 0, settled_ranges = 0;
+};
+struct group_info {
+  std::string name;
+  policy_change policy; ///< all present
+  std::vector<group_partition_info> partitions;
+};
+struct dead_letter_info {
+  std::uint32_t partition = 0;
+  message_offset offset;
+  std::uint32_t attempts = 0;
+  std::string why, reason, consumer;
+  wall_time first_delivered{}, published{}, died{};
+  std::string key;
+  waybill::headers headers;
+  std::string body;        ///< empty unless asked for
+  std::uint32_t bytes = 0; ///< of key, headers and body
+};
+struct redriven {
+  std::uint32_t partition = 0;
+  std::vector<std::pair<message_offset, std::optional<message_offset>>> moved; ///< old; new if redriven
+};
+struct group_books {
+  std::string group;
+  std::uint64_t arrived = 0, acked = 0, ready = 0, leased = 0, delayed = 0, dead = 0, redriven = 0,
+                purged = 0, for_others = 0;
+  bool balances = false;
+};
+struct partition_books {
+  std::uint32_t partition = 0;
+  std::uint64_t confirmed = 0, live = 0, dropped = 0, entries = 0;
+  bool balances = false;
+  std::vector<std::string> faults;
+  std::vector<group_books> groups;
+  log_position at;
+};
+enum class verdict : std::uint8_t { in_log, dropped, different, unknown };
+struct verification {
+  verdict found = verdict::unknown;
+  std::string detail;
+};
+
+class client {
+public:
+  /// `servers`: HOST:PORT, several with commas between. Does not connect yet.
+  explicit client(std::string servers, client_options options = {});
+  client(client&&) noexcept;
+  ~client();
+
+  /// @throws client_error, also when the topic does not exist
+  waybill::producer producer(const std::string& topic, producer_options options = {});
+  waybill::consumer subscribe(const std::string& topic, const std::string& group,
+                              consume_options options = {});
+  /// Calls `handler` for each message: it returns: acknowledged; it throws: nack with the exception's
+  /// words. Blocks until `stop`, `idle_exit` or `messages_max`; what it returns from is committed.
+  /// @returns how many were acknowledged
+  std::uint64_t consume(const std::string& topic, const std::string& group,
+                        std::function<void(const message&)> handler, consume_options options = {});
+  /// Ends every `consume` of this client, from any thread or a signal handler's thread.
+  void stop();
+
+  void create_topic(const std::string& name, std::uint32_t partitions);
+  std::vector<topic_info> list_topics();
+  topic_info describe_topic(const std::string& name);
+  void delete_topic(const std::string& name);
+  std::vector<group_info> list_groups(const std::string& topic);
+  void set_group(const std::string& topic, const std::string& group, const policy_change& change);
+  void delete_group(const std::string& topic, const std::string& group);
+  /// All of one partition's from `from` on, in pages; `page` returns false to end early.
+  void list_dead_letters(const std::string& topic, const std::string& group, std::uint32_t partition,
+                         message_offset from, bool with_bodies,
+                         const std::function<bool(const dead_letter_info&)>& page);
+  redriven redrive_dead_letters(const std::string& topic, const std::string& group,
+                                std::uint32_t partition, std::span<const message_offset> offsets);
+  redriven purge_dead_letters(const std::string& topic, const std::string& group,
+                              std::uint32_t partition, std::span<const message_offset> offsets);
+  partition_books audit(const std::string& topic, std::uint32_t partition);
+  verification verify(const receipt& r);
+
+private:
+  struct impl;
+  std::shared_ptr<impl> impl_;
+};
+
+} // namespace waybill

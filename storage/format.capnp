@@ -1,0 +1,172 @@
+# The bytes of batches, of records and of checkpoints: what clients send is what lies on the disk.
+# A field's number is for ever. docs/format.md tells where these stand on the disk.
+@0xc3f0f2b8a4d91e67;
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("waybill::format");
+
+struct Header {
+  name @0 :Text;
+  value @1 :Data;
+}
+
+struct Message {
+  # One message. Key, headers and body together are `net.message-bytes-max` at most.
+  key @0 :Data;       # chooses the partition; empty: none
+  headers @1 :List(Header);
+  body @2 :Data;
+}
+
+struct Batch {
+  # What a producer sends as one entry of the log: 1 to `net.batch-messages-max` messages.
+  messages @0 :List(Message);
+}
+
+struct OffsetRange {
+  first @0 :UInt64;   # half open: [first, end)
+  end @1 :UInt64;
+}
+
+struct AttemptStarted {
+  offset @0 :UInt64;
+  attempt @1 :UInt32;
+}
+
+struct AttemptFailed {
+  offset @0 :UInt64;
+  attempt @1 :UInt32;
+  why @2 :UInt8;      # failed_because: 1 nack, 2 lease expired, 3 disconnected, 4 leader changed
+  reason @3 :Text;
+  consumer @4 :Text;
+  firstDelivered @5 :Int64;  # milliseconds since 1970 UTC, as every time here
+  notBefore @6 :Int64;
+}
+
+struct DeadLetter {
+  offset @0 :UInt64;
+  attempts @1 :UInt32;
+  why @2 :UInt8;
+  reason @3 :Text;
+  consumer @4 :Text;
+  firstDelivered @5 :Int64;
+  published @6 :Int64;
+  died @7 :Int64;
+  message @8 :Data;   # a serialised Message
+}
+
+struct GroupChanges {
+  group @0 :Text;
+  acked @1 :List(OffsetRange);
+  started @2 :List(AttemptStarted);
+  failed @3 :List(AttemptFailed);
+  dead @4 :List(DeadLetter);
+}
+
+struct DeliveryRecord {
+  groups @0 :List(GroupChanges);
+}
+
+struct Policy {
+  leaseMs @0 :UInt64;
+  attemptsMax @1 :UInt32;
+  delayMs @2 :UInt64;
+  factor @3 :Float64;
+  delayMaxMs @4 :UInt64;
+  jitter @5 :Float64;
+}
+
+struct GroupRecord {
+  action @0 :UInt8;   # 1 create, 2 update, 3 remove
+  group @1 :Text;
+  policy @2 :Policy;
+  start @3 :UInt64;
+}
+
+struct ProducerRecord {
+  producer @0 :Text;
+  opened @1 :UInt64;
+  instance @2 :UInt64;
+}
+
+struct RedriveRecord {
+  group @0 :Text;
+  deadLetters @1 :List(UInt64);
+  batch @2 :Data;     # a serialised Batch; empty: the dead letters are purged
+}
+
+struct Position {
+  index @0 :UInt64;
+  epoch @1 :UInt64;
+  hashHigh @2 :UInt64;
+  hashLow @3 :UInt64;
+}
+
+struct RememberedBatch {
+  number @0 :UInt64;
+  hashHigh @1 :UInt64;
+  hashLow @2 :UInt64;
+  entry @3 :Position;
+  firstOffset @4 :UInt64;
+  messageCount @5 :UInt32;
+}
+
+struct ProducerState {
+  producer @0 :Text;
+  opened @1 :UInt64;
+  instance @2 :UInt64;
+  lastUsed @3 :Int64;
+  last @4 :UInt64;
+  batches @5 :List(RememberedBatch);
+}
+
+struct AttemptsState {
+  offset @0 :UInt64;
+  failed @1 :UInt32;
+  started @2 :UInt32;
+  why @3 :UInt8;
+  reason @4 :Text;
+  consumer @5 :Text;
+  firstDelivered @6 :Int64;
+  notBefore @7 :Int64;
+}
+
+struct DeadLetterHeld {
+  offset @0 :UInt64;
+  died @1 :Int64;
+}
+
+struct GroupCounts {
+  arrived @0 :UInt64;
+  acked @1 :UInt64;
+  dead @2 :UInt64;
+  redriven @3 :UInt64;
+  purged @4 :UInt64;
+  forOthers @5 :UInt64;
+}
+
+struct GroupState {
+  group @0 :Text;
+  policy @1 :Policy;
+  start @2 :UInt64;
+  floor @3 :UInt64;
+  settled @4 :List(OffsetRange);
+  attempts @5 :List(AttemptsState);
+  deadLetters @6 :List(DeadLetterHeld);
+  counts @7 :GroupCounts;
+}
+
+struct AddressedRange {
+  offsets @0 :OffsetRange;
+  group @1 :Text;
+}
+
+struct PartitionState {
+  # A partition's replicated state after the entry `at`: what a checkpoint holds.
+  at @0 :Position;
+  nextOffset @1 :UInt64;
+  lastStamp @2 :Int64;
+  confirmed @3 :UInt64;
+  producers @4 :List(ProducerState);
+  groups @5 :List(GroupState);
+  addressed @6 :List(AddressedRange);
+}

@@ -1,0 +1,51 @@
+// The bytes of the records: Cap'n Proto, storage/format.capnp. Bad bytes are a value, never a crash.
+#pragma once
+
+#include "storage/error.hpp"
+#include "storage/records.hpp"
+
+namespace waybill {
+
+[[nodiscard]] std::string encode(const delivery_record& r);
+[[nodiscard]] std::string encode(const group_record& r);
+[[nodiscard]] std::string encode(const producer_record& r);
+[[nodiscard]] std::string encode(const redrive_record& r);
+[[nodiscard]] std::string encode(const partition_snapshot& r);
+[[nodiscard]] std::string encode(const dead_letter& r);
+/// All @errors `damaged`: not the bytes of such a record.
+[[nodiscard]] result<delivery_record> decode_delivery_record(std::string_view bytes);
+[[nodiscard]] result<group_record> decode_group_record(std::string_view bytes);
+[[nodiscard]] result<producer_record> decode_producer_record(std::string_view bytes);
+[[nodiscard]] result<redrive_record> decode_redrive_record(std::string_view bytes);
+[[nodiscard]] result<partition_snapshot> decode_partition_snapshot(std::string_view bytes);
+[[nodiscard]] result<dead_letter> decode_dead_letter(std::string_view bytes);
+
+/// One message of a batch, with views into the batch's bytes.
+struct message_view {
+  std::string_view key;
+  std::vector<std::pair<std::string_view, std::string_view>> headers;
+  std::string_view body;
+};
+struct batch_limits {
+  std::size_t messages_max = 0;
+  std::size_t message_bytes_max = 0; ///< key, headers and body together
+};
+/// The number of messages, after a walk through all of them.
+/// @errors `malformed_batch` (not a Batch, no message, or a bad pointer), `limit_reached` (too many
+/// messages), `message_too_large`; the detail names the message's place
+[[nodiscard]] result<std::uint32_t> check_batch(std::string_view batch, const batch_limits& limits);
+/// A batch of the messages at `positions` (ascending) of `batch` alone, in that order.
+/// @errors `damaged`
+[[nodiscard]] result<std::string> cut_batch(std::string_view batch,
+                                            const std::vector<std::uint32_t>& positions);
+/// The message at `position` as a serialised `Message`. @errors `damaged`
+[[nodiscard]] result<std::string> extract_message(std::string_view batch, std::uint32_t position);
+/// A batch of serialised `Message`s; to the i-th, the headers of `added[i]` are added (a header of the
+/// same name is replaced). @errors `damaged`
+[[nodiscard]] result<std::string>
+join_messages(const std::vector<std::string>& messages,
+              const std::vector<std::vector<std::pair<std::string, std::string>>>& added);
+/// Bytes of key, headers and body of each message in the batch. @errors `damaged`
+[[nodiscard]] result<std::vector<std::uint32_t>> message_sizes(std::string_view batch);
+
+} // namespace waybill
