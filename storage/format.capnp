@@ -169,4 +169,5 @@ struct PartitionState {
   producers @4 :List(ProducerState);
   groups @5 :List(GroupState);
   addressed @6 :List(AddressedRange);
+  settledByAll @7 :List(OffsetRange);
 }

@@ -186,6 +186,9 @@ struct partition_snapshot {
   std::vector<producer_snapshot> producers;
   std::vector<group_snapshot> groups;
   std::vector<addressed_range> addressed; ///< those that may still be live
+  /// What every group had settled when a group last came or went: a group that comes later does not
+  /// get these, for they may be dropped. Ascending, disjoint, not adjacent.
+  std::vector<offset_range> settled_by_all;
   friend bool operator==(const partition_snapshot&, const partition_snapshot&) = default;
 };
 
