@@ -1,0 +1,159 @@
+// Who gets which message, and when it is settled: the delivery rules of one partition, all its
+// groups. Pure: no actor, no I/O, no clock, no randomness. Source: docs/design.md, section 6.
+//
+// Two halves. The replicated half (`apply…`, `snapshot`) changes by committed entries alone, in log
+// order, and is the same on every replica. The leader's half (consumers, leases, credit, what is
+// proposed and not committed) lives beside it and is gone with the leader.
+//
+// How the leader's shell drives it:
+//   1. It feeds events: consumers come and go, settle, time passes, entries commit.
+//   2. After each round of events it calls `propose`: what must become an entry of the log, as one
+//      record. The shell fills in dead letters' messages, appends, and calls `apply` once
+//      committed.
+//   3. It calls `deliver`: what may be sent now, within credit, a lease each.
+// A message is in one place: unsettled and ready, leased, waiting for its time, in an uncommitted
+// proposal, or settled.
+#pragma once
+
+#include "config/limits.hpp"
+#include "storage/error.hpp"
+#include "storage/records.hpp"
+#include "storage/types.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace waybill {
+
+/// Now, on both clocks of a leader.
+struct moment {
+  milliseconds steady{}; ///< since an origin of this process; never falls. Leases run on it
+  wall_time wall{};      ///< what is stamped into entries
+};
+
+/// Number of a proposal, counted from 1 by the leader; not replicated.
+using proposal_number = tagged<struct proposal_tag>;
+
+/// Answer to a settling call: what it could not do, and what to wait for before it is answered.
+struct settling {
+  std::vector<offset_range> lost; ///< not held by this consumer: nothing was done about them
+  proposal_number answered_by;    ///< answer when this proposal is committed; 0: at once
+};
+
+/// Send this message to this consumer; its lease has begun.
+struct delivery_order {
+  consumer_id consumer;
+  message_offset offset;
+  std::uint32_t attempt = 1;
+  friend bool operator==(const delivery_order&, const delivery_order&) = default;
+};
+
+struct proposal {
+  proposal_number number;
+  delivery_record record; ///< dead letters without `message` and without `published`
+};
+
+/// How a consumer ends.
+enum class leaving : std::uint8_t {
+  closed,  ///< gives back what it holds, uncounted
+  vanished ///< every message it held counts a failed attempt
+};
+
+/// What a group looks like now, for people and for the books.
+struct group_view {
+  std::string group;
+  group_policy policy;
+  message_offset start, floor;
+  std::uint64_t ready = 0, leased = 0, delayed = 0; ///< leased includes what is being settled
+  group_counts counts;
+  std::uint64_t dead_held = 0;
+  std::uint32_t consumers = 0;
+  std::uint64_t settled_ranges = 0;
+  bool held_back = false; ///< no credit is used: `delivery.settled-ranges-max` is passed
+};
+
+class delivery {
+public:
+  /// From a checkpoint: nobody holds anything. A delivery that was recorded as begun and neither
+  /// failed nor settled counts as failed (`leader_changed`) at the first `propose` of a leader.
+  delivery(const delivery_limits& limits, const partition_snapshot& from);
+  ~delivery();
+  delivery(delivery&&) noexcept;
+  delivery& operator=(delivery&&) noexcept;
+
+  // ---- replicated: by committed entries, in log order
+  // --------------------------------------------
+  /// Messages [first, end) are in the log. `only`: a redrive's, for that group alone; all other
+  /// groups settle them on arrival (`for_others`).
+  void apply_messages(offset_range messages, const std::optional<std::string>& only);
+  void apply(const group_record& r);
+  /// `own`: the proposal that this record was, when this leader proposed it; 0 otherwise.
+  void apply(const delivery_record& r, proposal_number own, const moment& now);
+  /// Dead letters leave; when it sends back, `apply_messages` for the new offsets follows.
+  /// @returns those of `r.dead_letters` that were held (the others are passed over)
+  std::vector<message_offset> apply(const redrive_record& r);
+  /// Fills groups, addressed and settled_by_all of a snapshot.
+  void snapshot(partition_snapshot& into) const;
+  /// Offsets below `next` that some group has not settled; with no group, all but settled_by_all.
+  [[nodiscard]] std::vector<offset_range> needed() const;
+
+  // ---- the leader
+  // --------------------------------------------------------------------------------
+  [[nodiscard]] bool has_group(std::string_view group) const;
+  /// Whether a group may be created. @errors `limit_reached` `delivery.groups-max`
+  [[nodiscard]] result<void> check_create(const group_record& r) const;
+  /// A policy with every field inside its range. @errors `bad_argument`, naming the field
+  [[nodiscard]] static result<void> check_policy(const group_policy& p,
+                                                 const delivery_limits& limits);
+  /// @errors `unknown_group`, `limit_reached` (consumers, credit)
+  [[nodiscard]] result<void> join(const std::string& group, consumer_id who, std::string name,
+                                  std::uint32_t credit_messages, std::uint64_t credit_bytes);
+  /// Nothing when it is not there.
+  void set_credit(consumer_id who, std::uint32_t messages, std::uint64_t bytes);
+  void leave(consumer_id who, leaving how, const moment& now);
+  [[nodiscard]] settling ack(consumer_id who, std::span<const offset_range> ranges);
+  /// `delay`: none: by the group's policy. `reason` is cut to `reason_bytes_max`, marked by '…'.
+  [[nodiscard]] settling nack(consumer_id who, message_offset offset,
+                              std::optional<milliseconds> delay, std::string reason,
+                              const moment& now, double random);
+  /// Leases run for `lease` from now (0: the group's; at most `lease_max`).
+  [[nodiscard]] settling extend(consumer_id who, std::span<const offset_range> ranges,
+                                milliseconds lease, const moment& now);
+  [[nodiscard]] settling give_back(consumer_id who, std::span<const offset_range> ranges);
+  /// Time passed: leases that ran out fail, what waited becomes ready. `random`: 0 .. 1, for
+  /// jitter, drawn by the caller.
+  void tick(const moment& now, double random);
+  /// When `tick` has something to do next; none: never.
+  [[nodiscard]] std::optional<milliseconds> next_tick() const;
+
+  /// Everything gathered since the last call that must be committed; none: nothing is.
+  [[nodiscard]] std::optional<proposal> propose(const moment& now, double random);
+
+  /// Bytes of a message as it counts against credit; none: not known yet (it is being read), and
+  /// the group goes no further now.
+  using size_lookup = std::function<std::optional<std::uint32_t>(message_offset)>;
+  /// What may go out now, grouped by group, in order of offset; at most `most` messages. A consumer
+  /// holding nothing gets one message whatever its size. A second or later delivery comes out only
+  /// after its `attempt_started` is committed.
+  [[nodiscard]] std::vector<delivery_order> deliver(const moment& now, const size_lookup& size,
+                                                    std::size_t most);
+  /// Offsets whose sizes `deliver` asked for and did not get, since the last call: read them.
+  [[nodiscard]] std::vector<message_offset> wanted();
+
+  [[nodiscard]] std::vector<group_view> views() const;
+  /// A policy as the group has it; none: no such group.
+  [[nodiscard]] std::optional<group_policy> policy_of(std::string_view group) const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace waybill

@@ -1,0 +1,71 @@
+// The books of one partition: counted when things happen, and counted again from what the store
+// holds; they balance or name what is missing. Pure. Source: docs/design.md, section 7.
+#pragma once
+
+#include "storage/records.hpp"
+#include "storage/store.hpp"
+#include "storage/types.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace waybill {
+
+struct group_books {
+  std::string group;
+  std::uint64_t arrived = 0, acked = 0, ready = 0, leased = 0, delayed = 0, dead = 0, redriven = 0,
+                purged = 0, for_others = 0;
+  bool balances = false;
+};
+struct partition_books {
+  partition_id partition;
+  std::uint64_t confirmed = 0; ///< counted when committed
+  std::uint64_t live = 0;      ///< counted by reading the store
+  std::uint64_t dropped = 0;   ///< counted when dropped
+  std::uint64_t entries = 0;   ///< read and checked
+  std::vector<std::string>
+      faults; ///< missing or damaged entries, each by partition, index, offsets
+  std::vector<group_books> groups;
+  log_position at;
+  bool balances = false;
+};
+
+/// What the leader says at the moment of the audit: its replicated state at the commit index, and
+/// what is out.
+struct audit_basis {
+  std::string topic;
+  partition_id partition;
+  partition_snapshot state;
+  struct held {
+    std::string group;
+    std::vector<offset_range> leased;  ///< out with a consumer or being settled
+    std::vector<offset_range> delayed; ///< waiting for their time
+  };
+  std::vector<held> out;
+};
+
+/// Walks a partition's log, entry by entry in index order, and then draws up the books.
+class auditor {
+public:
+  /// `dropped` as the store tells it while pinned.
+  auditor(audit_basis basis, dropped_books dropped);
+  ~auditor();
+  auditor(auditor&&) noexcept;
+  /// The next entry in the store; those above the basis' position are passed over. A gap must be a
+  /// dropped range whose edge hashes fit; anything else becomes a fault.
+  void entry(const struct entry& e);
+  /// The store could not read on at some place: a fault.
+  void unreadable(const std::string& what);
+  /// A dead letter that the store holds for a group.
+  void dead_letter(const std::string& group, message_offset offset);
+  /// After all: the books.
+  [[nodiscard]] partition_books close();
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace waybill

@@ -1,0 +1,84 @@
+// De-duplication: which batch is new, which is a repeat, which producer is fenced; per partition.
+// Pure. The replicated half changes by committed entries alone; the leader adds what is in its log
+// and not yet committed. Source: docs/design.md, section 7.
+#pragma once
+
+#include "config/limits.hpp"
+#include "storage/error.hpp"
+#include "storage/records.hpp"
+#include "storage/types.hpp"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace waybill {
+
+/// One batch as it arrives: who sent it and under which number.
+struct batch_claim {
+  std::string_view producer;
+  producer_epoch opened;
+  batch_number number;
+  batch_number previous;
+  hash128 hash; ///< of the batch's bytes
+};
+
+struct take_it {}; ///< new: append it, then call `appended`
+struct already_committed {
+  remembered_batch as;
+};
+struct already_appended {
+  log_index entry;
+}; ///< answer when that entry commits
+using batch_verdict = std::variant<take_it, already_committed, already_appended, failure>;
+
+/// What opening a producer needs.
+struct append_opening {
+  producer_record record;
+}; ///< answer when it is committed
+struct still_holder {
+  producer_epoch opened;
+}; ///< nothing to append
+using opening_verdict = std::variant<append_opening, still_holder, failure>;
+
+class producers {
+public:
+  producers(const producer_limits& limits, const partition_snapshot& from);
+  ~producers();
+  producers(producers&&) noexcept;
+  producers& operator=(producers&&) noexcept;
+
+  // ---- replicated ------------------------------------------------------------------------------
+  /// A committed batch. One that an older opening sent, was overtaken or fenced in between, is in
+  /// the log all the same: it was appended before the opening that fenced it.
+  void apply(const batch_claim& claim, const log_position& entry, message_offset first,
+             std::uint32_t messages, wall_time stamped);
+  /// A committed opening. Beyond `producers_max` the one unused for longest goes; then those older
+  /// than `age_max` by the entries' stamps.
+  void apply(const producer_record& r, wall_time stamped);
+  void snapshot(partition_snapshot& into) const;
+
+  // ---- the leader ------------------------------------------------------------------------------
+  /// Looks at committed and appended alike. @errors in the verdict: `unknown_producer` (not open
+  /// here: open it again), `fenced`, `number_reused`, `out_of_order`, `too_old_to_know`,
+  /// `bad_argument` (number 0, or previous >= number)
+  [[nodiscard]] batch_verdict judge(const batch_claim& claim) const;
+  /// The batch was put into the leader's log at `entry`, not yet committed.
+  void appended(const batch_claim& claim, log_index entry);
+  /// `take_over`: become the holder, a new opening; otherwise only if `instance` holds it.
+  /// An opening in the log and not yet committed counts.
+  [[nodiscard]] opening_verdict judge_opening(const std::string& producer, std::uint64_t instance,
+                                              bool take_over) const;
+  /// The opening was put into the leader's log.
+  void appended(const producer_record& r);
+  /// The highest number taken, committed or appended; 0: none.
+  [[nodiscard]] batch_number last_number(std::string_view producer) const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace waybill
