@@ -167,6 +167,9 @@ public:
   /// The first message at or after `offset` that is still there; nothing: none.
   [[nodiscard]] virtual result<std::optional<message_offset>>
   first_message(partition_id partition, message_offset offset) const = 0;
+  /// The partition as recovery would find it now: its newest checkpoint, the log's synced end. For a
+  /// leader that begins its epoch. @errors `unknown_partition`
+  [[nodiscard]] virtual result<recovered_partition> current(partition_id partition) const = 0;
   [[nodiscard]] virtual result<dropped_books> dropped(partition_id partition) const = 0;
   /// A group's dead letters from offset `from` on, ascending, `most` and about `bytes_max` at most.
   [[nodiscard]] virtual result<std::vector<dead_letter>>
