@@ -1,0 +1,377 @@
+// The page of limits: for every bound its key, unit, range, what it bounds, and what happens at its
+// end. Whoever adds a member to a struct of `limits` adds its line here; a test counts them.
+#include "config/limits.hpp"
+
+#include "storage/assert.hpp"
+
+#include <array>
+#include <charconv>
+#include <vector>
+
+namespace waybill {
+
+namespace {
+
+constexpr std::uint64_t kib = 1u << 10;
+constexpr std::uint64_t mib = 1u << 20;
+constexpr std::uint64_t gib = 1u << 30;
+constexpr std::uint64_t batch_overhead = 4 * kib; ///< a batch's own fields around one message
+constexpr milliseconds second{1'000};
+constexpr milliseconds minute{60'000};
+constexpr milliseconds hour{3'600'000};
+constexpr milliseconds day{24 * 3'600'000};
+
+/// A limit's key is made of the names in the code, so that one finds the other.
+template <auto Group, auto Member>
+auto& member_of(limits& all) {
+  return all.*Group.*Member;
+}
+
+template <auto Group, auto Member>
+limit_key count(std::string_view key, std::string_view unit, std::uint64_t low, std::uint64_t high,
+                std::string_view bounds, std::string_view at_end) {
+  return {key, unit, &member_of<Group, Member>, low, high, bounds, at_end};
+}
+
+template <auto Group, auto Member>
+limit_key span(std::string_view key, milliseconds low, milliseconds high, std::string_view bounds,
+               std::string_view at_end) {
+  return {key, "milliseconds", &member_of<Group, Member>, low, high, bounds, at_end};
+}
+
+template <auto Group, auto Member>
+limit_key factor(std::string_view key, double low, double high, std::string_view bounds,
+                 std::string_view at_end) {
+  return {key, "a factor", &member_of<Group, Member>, low, high, bounds, at_end};
+}
+
+using keys = std::vector<limit_key>;
+
+void add_net(keys& to) {
+  constexpr auto g = &limits::net;
+  using m = net_limits;
+  to.push_back(
+      count<g, &m::message_bytes_max>("net.message-bytes-max", "bytes", kib, 16 * mib,
+                                      "What one message may weigh: key, headers and body together.",
+                                      "The publish is refused with message_too_large."));
+  to.push_back(count<g, &m::batch_bytes_max>("net.batch-bytes-max", "bytes", kib + batch_overhead,
+                                             32 * mib,
+                                             "What one serialised batch of messages may weigh.",
+                                             "The publish is refused with batch_too_large."));
+  to.push_back(count<g, &m::batch_messages_max>("net.batch-messages-max", "messages", 1, 1'000'000,
+                                                "How many messages one batch may carry.",
+                                                "The publish is refused with batch_too_large."));
+  to.push_back(count<g, &m::connections_max>(
+      "net.connections-max", "connections", 1, 1'000'000,
+      "How many clients may be connected at the same time.",
+      "A further connection is closed at once, with an alarm; those that exist go on."));
+  to.push_back(count<g, &m::sessions_max>(
+      "net.sessions-max", "sessions", 1, 1'000'000,
+      "How many producers and subscriptions one connection may have open.",
+      "Opening a further one is refused with limit_reached."));
+  to.push_back(count<g, &m::in_flight_max>(
+      "net.in-flight-max", "batches", 1, 1'000'000,
+      "How many publishes of one producer may wait for their receipts.",
+      "A further publish is refused with overloaded and may be repeated."));
+  to.push_back(count<g, &m::connection_bytes_max>(
+      "net.connection-bytes-max", "bytes", kib + batch_overhead, 64 * gib,
+      "What the unanswered calls of one connection may weigh together.",
+      "The node reads no more from that connection until answers have gone out."));
+  to.push_back(
+      span<g, &m::login_timeout>("net.login-timeout", milliseconds{100}, 10 * minute,
+                                 "How long a new connection may take to log in.",
+                                 "The connection is closed; nothing was accepted from it."));
+}
+
+void add_storage_sizes(keys& to) {
+  constexpr auto g = &limits::storage;
+  using m = storage_limits;
+  to.push_back(
+      count<g, &m::generation_bytes>("storage.generation-bytes", "bytes", 64 * kib, 64 * gib,
+                                     "How large one generation of the journal grows.",
+                                     "The generation is sealed and the next one takes over."));
+  to.push_back(
+      count<g, &m::generation_entries>("storage.generation-entries", "entries", 16, 100'000'000,
+                                       "How many entries one generation of the journal holds.",
+                                       "The generation is sealed and the next one takes over."));
+  to.push_back(count<g, &m::write_buffer_bytes>("storage.write-buffer-bytes", "bytes", 64 * kib,
+                                                gib,
+                                                "LevelDB's write buffer, for each open generation.",
+                                                "LevelDB writes the buffer out as a table."));
+  to.push_back(count<g, &m::block_cache_bytes>(
+      "storage.block-cache-bytes", "bytes", 64 * kib, 64 * gib,
+      "LevelDB's cache of blocks, for all generations together.",
+      "The block used longest ago leaves the cache and is read again when needed."));
+  to.push_back(count<g, &m::open_generations_max>(
+      "storage.open-generations-max", "generations", 1, 10'000,
+      "How many sealed generations are kept open for reading.",
+      "The one used longest ago is closed and opened again when needed."));
+  to.push_back(count<g, &m::tables_bytes_max>(
+      "storage.tables-bytes-max", "bytes", 64 * kib, 64 * gib,
+      "The tables of contents of sealed generations kept in memory.",
+      "The table used longest ago leaves memory and is read again when needed."));
+}
+
+void add_storage_flow(keys& to) {
+  constexpr auto g = &limits::storage;
+  using m = storage_limits;
+  to.push_back(count<g, &m::group_commit_bytes>(
+      "storage.group-commit-bytes", "bytes", 4 * kib, gib,
+      "How much one synced write gathers; a single larger entry is written alone.",
+      "What is left waits for the next synced write."));
+  to.push_back(count<g, &m::pending_bytes_max>(
+      "storage.pending-bytes-max", "bytes", 64 * kib, 64 * gib,
+      "What waits in memory to be written, for all partitions together.",
+      "A further write is refused with overloaded and may be repeated."));
+  to.push_back(count<g, &m::empty_below_percent>(
+      "storage.empty-below-percent", "percent", 0, 90,
+      "How little of a sealed generation may still be live before it is emptied.",
+      "Its live entries are written again, synced, and then it is destroyed."));
+  to.push_back(count<g, &m::disk_free_min>(
+      "storage.disk-free-min", "bytes", 0, std::uint64_t{1} << 50,
+      "How much space must stay free on the disk of the data directory.",
+      "Publishing is refused with disk_full, with an alarm; reading and acknowledging go on."));
+  to.push_back(count<g, &m::tail_bytes_max>(
+      "storage.tail-bytes-max", "bytes", 0, 64 * gib,
+      "The newest entries kept in memory, for all partitions together.",
+      "The oldest of them leaves memory and is read from the journal when needed."));
+  to.push_back(span<g, &m::request_timeout>(
+      "storage.request-timeout", second, hour, "How long one write or read may take.",
+      "The request ends with timed_out, with an alarm; its outcome counts as unknown."));
+}
+
+void add_delivery_policy(keys& to) {
+  constexpr auto g = &limits::delivery;
+  using m = delivery_limits;
+  to.push_back(span<g, &m::lease>(
+      "delivery.lease", milliseconds{100}, 30 * day,
+      "How long a consumer of a new group may work on a message before it extends its lease.",
+      "The lease ends, an attempt is counted, and the message is delivered again by policy."));
+  to.push_back(count<g, &m::attempts_max>(
+      "delivery.attempts-max", "attempts", 1, 1'000'000,
+      "How often a new group tries to process one message.",
+      "The message becomes a dead letter of the group, with the last reason."));
+  to.push_back(
+      span<g, &m::delay>("delivery.delay", milliseconds{0}, day,
+                         "How long a new group waits after a message's first failed attempt.",
+                         "The message is delivered again."));
+  to.push_back(factor<g, &m::factor>(
+      "delivery.factor", 1.0, 100.0,
+      "By how much a new group's delay grows from one failed attempt to the next.",
+      "The delay stops growing at the group's longest delay (delivery.delay-max)."));
+  to.push_back(
+      span<g, &m::delay_max>("delivery.delay-max", milliseconds{0}, 7 * day,
+                             "How long the delay between two attempts of a new group grows.",
+                             "The delay stays at this length."));
+  to.push_back(factor<g, &m::jitter>(
+      "delivery.jitter", 0.0, 1.0,
+      "Which part of a new group's delay is drawn at random, so that retries spread out.",
+      "The delay leaves its computed length by this part of it at the most."));
+}
+
+void add_delivery_bounds(keys& to) {
+  constexpr auto g = &limits::delivery;
+  using m = delivery_limits;
+  to.push_back(count<g, &m::settled_ranges_max>(
+      "delivery.settled-ranges-max", "ranges", 1, 10'000'000,
+      "How many separate ranges of settled messages one group keeps in one partition.",
+      "The group gets no further messages until ranges close, with an alarm; acks go on."));
+  to.push_back(count<g, &m::waiting_max>(
+      "delivery.waiting-max", "messages", 1, 100'000'000,
+      "How many messages with failed attempts wait in one group and partition.",
+      "The group gets no new messages until some are settled, with an alarm; acks go on."));
+  to.push_back(count<g, &m::groups_max>("delivery.groups-max", "groups", 1, 100'000,
+                                        "How many groups may read one partition.",
+                                        "A further group is refused with limit_reached."));
+  to.push_back(
+      count<g, &m::consumers_max>("delivery.consumers-max", "consumers", 1, 1'000'000,
+                                  "How many consumers may share one group in one partition.",
+                                  "A further consumer is refused with limit_reached."));
+  to.push_back(count<g, &m::reason_bytes_max>(
+      "delivery.reason-bytes-max", "bytes", 16, 64 * kib,
+      "How much of the reason of a nack is kept.",
+      "A longer reason is cut, and the cut is marked by an ellipsis."));
+  to.push_back(count<g, &m::credit_messages_max>(
+      "delivery.credit-messages-max", "messages", 1, 10'000'000,
+      "How many messages one consumer may have granted and not yet received.",
+      "A grant beyond it is refused with limit_reached."));
+  to.push_back(count<g, &m::credit_bytes_max>(
+      "delivery.credit-bytes-max", "bytes", kib, 64 * gib,
+      "How many bytes one consumer may have granted and not yet received.",
+      "A grant beyond it is refused with limit_reached."));
+  to.push_back(span<g, &m::lease_max>(
+      "delivery.lease-max", milliseconds{100}, 30 * day,
+      "The longest lease that a group may be given, and the furthest extension.",
+      "A longer lease or extension is refused with bad_argument."));
+}
+
+void add_producers(keys& to) {
+  constexpr auto g = &limits::producers;
+  using m = producer_limits;
+  to.push_back(count<g, &m::producers_max>(
+      "producers.producers-max", "producers", 1, 10'000'000,
+      "How many producers one partition remembers.",
+      "The one unused for longest is forgotten; its next publish is answered unknown_producer."));
+  to.push_back(count<g, &m::remembered_batches>(
+      "producers.remembered-batches", "batches", 1, 1'000'000,
+      "How many of a producer's last batches one partition remembers.",
+      "A repeat of an older batch is answered too_old_to_know and never taken as new."));
+  to.push_back(span<g, &m::age_max>(
+      "producers.age-max", minute, 3'650 * day,
+      "How long a producer that publishes nothing is remembered.",
+      "The producer is forgotten; its next publish is answered unknown_producer."));
+}
+
+void add_partitions(keys& to) {
+  constexpr auto g = &limits::partitions;
+  using m = partition_limits;
+  to.push_back(count<g, &m::topics_max>("partitions.topics-max", "topics", 1, 1'000'000,
+                                        "How many topics the node may have.",
+                                        "Creating a further topic is refused with limit_reached."));
+  to.push_back(
+      count<g, &m::partitions_max>("partitions.partitions-max", "partitions", 1, 100'000,
+                                   "How many partitions one topic may have.",
+                                   "Creating a topic with more is refused with limit_reached."));
+  to.push_back(count<g, &m::partitions_total_max>(
+      "partitions.partitions-total-max", "partitions", 1, 1'000'000,
+      "How many partitions the node may hold, of all topics together.",
+      "Creating a topic beyond it is refused with limit_reached."));
+  to.push_back(count<g, &m::waiting_max>(
+      "partitions.waiting-max", "requests", 1, 10'000'000,
+      "How many requests of one partition may wait to be committed.",
+      "A further request is refused with overloaded and may be repeated."));
+  to.push_back(count<g, &m::checkpoint_bytes>(
+      "partitions.checkpoint-bytes", "bytes", 64 * kib, 16 * gib,
+      "How much log a partition writes from one checkpoint to the next.",
+      "The partition's state is written as a checkpoint."));
+  to.push_back(span<g, &m::checkpoint_interval>(
+      "partitions.checkpoint-interval", milliseconds{10}, hour,
+      "How long a partition that changes goes without a checkpoint.",
+      "The partition's state is written as a checkpoint."));
+}
+
+void add_supervision(keys& to) {
+  constexpr auto g = &limits::supervision;
+  using m = supervision_limits;
+  to.push_back(count<g, &m::restarts_max>(
+      "supervision.restarts-max", "restarts", 0, 1'000,
+      "How often a failed actor is started again within supervision.restarts-within.",
+      "The parent fails in its turn, with an alarm; at the top the node stops."));
+  to.push_back(span<g, &m::restarts_within>(
+      "supervision.restarts-within", milliseconds{100}, day,
+      "The span of time in which failures of an actor are counted together.",
+      "A failure that lies further back no longer counts."));
+}
+
+keys make_keys() {
+  keys all;
+  add_net(all);
+  add_storage_sizes(all);
+  add_storage_flow(all);
+  add_delivery_policy(all);
+  add_delivery_bounds(all);
+  add_producers(all);
+  add_partitions(all);
+  add_supervision(all);
+  return all;
+}
+
+/// `key` >= `other` + `extra`, in the values as they are.
+struct order_rule {
+  std::string_view key;
+  std::string_view other;
+  std::uint64_t extra;
+  std::string_view why;
+};
+
+constexpr std::array order_rules{
+    order_rule{"net.batch-bytes-max", "net.message-bytes-max", batch_overhead,
+               "the largest message must fit into a batch"},
+    order_rule{"net.connection-bytes-max", "net.batch-bytes-max", 0,
+               "the largest batch must be able to pass"},
+    order_rule{"storage.pending-bytes-max", "net.batch-bytes-max", 0,
+               "the largest batch must be able to wait"},
+    order_rule{"delivery.credit-bytes-max", "net.message-bytes-max", 0,
+               "the largest message must be deliverable"},
+    order_rule{"delivery.lease-max", "delivery.lease", 0, "a new group's lease must be allowed"},
+    order_rule{"delivery.delay-max", "delivery.delay", 0, "delays grow from the one to the other"},
+    order_rule{"producers.remembered-batches", "net.in-flight-max", 0,
+               "every batch without an answer must be remembered, so that its repeat is known"},
+};
+
+} // namespace
+
+limit_value limit_key::read(const limits& from) const {
+  limits copy = from; // the accessors hand out references, and `from` is not to be changed
+  return std::visit([&copy](auto find) -> limit_value { return find(copy); }, member);
+}
+
+void limit_key::write(limits& to, limit_value value) const {
+  WAYBILL_ASSERT(value.index() == member.index());
+  std::visit(
+      [&](auto find) {
+        auto& place = find(to);
+        place = std::get<std::remove_reference_t<decltype(place)>>(value);
+      },
+      member);
+}
+
+bool limit_key::in_range(const limit_value& value) const {
+  return value.index() == low.index() && value >= low && value <= high;
+}
+
+std::span<const limit_key> limit_keys() {
+  static const keys all = make_keys();
+  return all;
+}
+
+const limit_key* find_limit(std::string_view key) {
+  for (const auto& each : limit_keys())
+    if (each.key == key)
+      return &each;
+  return nullptr;
+}
+
+std::optional<limit_conflict> find_conflict(const limits& values) {
+  for (const auto& rule : order_rules) {
+    const auto left = find_limit(rule.key)->read(values);
+    auto right = find_limit(rule.other)->read(values);
+    const auto shown = to_string(right);
+    if (auto* count = std::get_if<std::uint64_t>(&right))
+      *count += rule.extra;
+    if (left >= right)
+      continue;
+    std::string detail{rule.key};
+    detail += " = " + to_string(left) + " and " + std::string{rule.other} + " = " + shown;
+    detail += " contradict each other: the first must be at least the second";
+    if (rule.extra > 0)
+      detail += " + " + std::to_string(rule.extra);
+    detail += ", since " + std::string{rule.why} + ".";
+    return limit_conflict{rule.key, rule.other, std::move(detail)};
+  }
+  return std::nullopt;
+}
+
+std::string to_string(const limit_value& value) {
+  if (const auto* count = std::get_if<std::uint64_t>(&value))
+    return std::to_string(*count);
+  if (const auto* span = std::get_if<milliseconds>(&value)) {
+    if (*span == milliseconds{0})
+      return "0ms";
+    if (*span % hour == milliseconds{0})
+      return std::to_string(*span / hour) + "h";
+    if (*span % minute == milliseconds{0})
+      return std::to_string(*span / minute) + "min";
+    if (*span % second == milliseconds{0})
+      return std::to_string(*span / second) + "s";
+    return std::to_string(span->count()) + "ms";
+  }
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), std::get<double>(value));
+  std::string shown{text.data(), end.ptr};
+  if (shown.find_first_of(".e") == std::string::npos)
+    shown += ".0";
+  return shown;
+}
+
+} // namespace waybill
