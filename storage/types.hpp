@@ -1,5 +1,6 @@
-// The nouns that every part of Waybill shares: numbers with one meaning, names, positions, receipts.
-// Plain values: no I/O, no clock, no library of others. Source: docs/design.md, section 1.
+// The nouns that every part of Waybill shares: numbers with one meaning, names, positions,
+// receipts. Plain values: no I/O, no clock, no library of others. Source: docs/design.md,
+// section 1.
 #pragma once
 
 #include <chrono>
@@ -107,7 +108,8 @@ struct receipt {
 [[nodiscard]] std::string partition_name(std::string_view topic, std::uint32_t number);
 /// Nothing when the text is not a whole receipt.
 [[nodiscard]] std::optional<receipt> parse_receipt(std::string_view text);
-/// A topic's, group's or producer's name: 1 to 128 of `a-z A-Z 0-9 . _ -`, not beginning with a dot.
+/// A topic's, group's or producer's name: 1 to 128 of `a-z A-Z 0-9 . _ -`, not beginning with a
+/// dot.
 [[nodiscard]] bool is_valid_name(std::string_view name) noexcept;
 /// Which partition a key belongs to: FNV-1a, 64 bit, of the key's bytes, modulo the partitions.
 /// Clients in every language use this one, so that a key stays where it is.
@@ -119,17 +121,22 @@ class shared_bytes {
 public:
   shared_bytes() = default;
   explicit shared_bytes(std::string bytes)
-      : bytes_{std::make_shared<const std::string>(std::move(bytes))} {}
-  [[nodiscard]] std::string_view view() const noexcept {
-    return bytes_ ? std::string_view{*bytes_} : std::string_view{};
+      : owner_{std::make_shared<const std::string>(std::move(bytes))}, view_{*owner_} {}
+  [[nodiscard]] std::string_view view() const noexcept { return view_; }
+  [[nodiscard]] std::size_t size() const noexcept { return view_.size(); }
+  /// A part of these bytes, which stay alive with it. @pre `part` lies inside `view()`
+  [[nodiscard]] shared_bytes slice(std::string_view part) const {
+    shared_bytes result{*this};
+    result.view_ = part;
+    return result;
   }
-  [[nodiscard]] std::size_t size() const noexcept { return view().size(); }
   friend bool operator==(const shared_bytes& a, const shared_bytes& b) {
     return a.view() == b.view();
   }
 
 private:
-  std::shared_ptr<const std::string> bytes_;
+  std::shared_ptr<const std::string> owner_;
+  std::string_view view_;
 };
 
 } // namespace waybill
