@@ -47,7 +47,9 @@ public:
 
 private:
   [[nodiscard]] bool advance();
+  [[nodiscard]] log_index last() const; ///< of the leader's log, as far as it was told
   options options_;
+  std::uint64_t appended_ = 0; ///< entries of this epoch
   std::map<replica_name, log_index> on_disk_;
   std::map<log_index, hash128> uncommitted_; ///< hashes of entries above the commit index
   log_index committed_;
@@ -70,7 +72,8 @@ using follower_verdict = std::variant<refuse_epoch, ask_earlier, accept_entries>
 /// Log matching (section 4, "Follower"): compares entry by entry, drops only from the first
 /// difference. `at(index)`: the position of the follower's entry at an index, none beyond its end;
 /// index 0 is the empty log's position. @pre the epoch was promised on disk before entries are
-/// appended
+/// appended; `entries` are consecutive from `previous` on, of epochs that do not fall nor pass
+/// `sender`: whoever decodes a message checks that, and the chain, first
 [[nodiscard]] follower_verdict
 match_entries(epoch promised, epoch sender, const log_position& previous,
               std::span<const log_position> entries, const log_position& own_end,
