@@ -136,9 +136,12 @@ using storage_reader_actor = caf::typed_actor<
     // From an admin session: pin the store, ask the leader for its basis, walk, answer the books.
     caf::replies_to<atom::audit, partition_id, caf::strong_actor_ptr>::with<books_ptr>,
     caf::replies_to<atom::verify, partition_id, message_offset, log_position>::with<verify_result>,
-    // A group's dead letters from an offset on; how many; bytes at most.
+    // From an admin session: a group's dead letters from an offset on; how many at most.
     caf::replies_to<atom::letters, partition_id, std::string, message_offset,
-                    std::uint32_t>::with<letter_list>>;
+                    std::uint32_t>::with<letter_list>,
+    // From a leader that redrives: these dead letters, those that are there, up to so many bytes.
+    caf::replies_to<atom::redrive, partition_id, std::string, std::vector<message_offset>,
+                    std::uint64_t>::with<letter_list>>;
 
 // ---- Coordinator
 // ----------------------------------------------------------------------------------
