@@ -46,7 +46,14 @@ struct audit_basis {
   std::vector<held> out;
 };
 
-/// Walks a partition's log, entry by entry in index order, and then draws up the books.
+/// Walks a partition's log, entry by entry in index order, and then draws up the books. Checks of
+/// the log: index, chain, bytes' hash, offsets without a gap, epochs and stamps that do not fall,
+/// and that it ends where the state says. Of a group: each message that it has not settled is in
+/// the log, once; is ready, leased or delayed, one of them; and the dead letters in the store are
+/// the state's. A fault begins with `topic#number: `. The first 1,000 are named, further ones
+/// counted. Memory: the basis, and a range for each gap of the log.
+/// @pre the store was pinned before `basis` was taken: what was dropped lies at or below its
+/// position; and the dead letters told are those of that position: none came or went since
 class auditor {
 public:
   /// `dropped` as the store tells it while pinned.
@@ -60,7 +67,9 @@ public:
   void unreadable(const std::string& what);
   /// A dead letter that the store holds for a group.
   void dead_letter(const std::string& group, message_offset offset);
-  /// After all: the books.
+  /// After all, once: the books. They balance when there is no fault, `confirmed` is live +
+  /// dropped, and for each group `arrived` is the sum of the other terms; each term is counted by
+  /// itself.
   [[nodiscard]] partition_books close();
 
 private:
