@@ -313,8 +313,9 @@ using partition_supervisor_actor = caf::typed_actor<
     caf::replies_to<atom::create, std::string, std::uint32_t>::with<caf::unit_t>,
     caf::replies_to<atom::remove, std::string>::with<caf::unit_t>,
     // From a leader: it leads now, in this epoch.
-    caf::reacts_to<atom::stored, partition_id, epoch>, caf::reacts_to<atom::tick>,
-    caf::replies_to<atom::stop>::with<caf::unit_t>>;
+    caf::reacts_to<atom::stored, partition_id, epoch>,
+    // To itself: begin this partition (again).
+    caf::reacts_to<atom::open, partition_id>, caf::replies_to<atom::stop>::with<caf::unit_t>>;
 
 // ---- Sessions, and the connection that they serve
 // -----------------------------------------------------

@@ -1,0 +1,28 @@
+// Leads one partition in one epoch, then ends: the shell around the rules of replication, delivery
+// and producers. Source: docs/design.md, sections 3, 4 and 6.
+#pragma once
+
+#include "actors/context.hpp"
+#include "actors/rules/replication.hpp"
+
+namespace waybill {
+
+struct partition_leader_state;
+
+struct partition_leader_args {
+  context_ptr node;
+  partition_id partition;
+  std::string topic; ///< for people
+  epoch leading;     ///< claimed in the coordinator, not promised yet
+  replica_name self;
+  log_position committed; ///< the record's: a log that lacks it is damaged
+};
+
+/// Promises the epoch, appends its start, applies what the log holds beyond the checkpoint, and
+/// tells the partition supervisor that it leads. Ends with the reason: `damaged` (do not start it
+/// again), `storage_failed`, `not_leader`, or a defect.
+partition_leader_actor::behavior_type
+partition_leader(partition_leader_actor::stateful_pointer<partition_leader_state> self,
+                 partition_leader_args args);
+
+} // namespace waybill
