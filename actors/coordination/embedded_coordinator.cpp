@@ -88,7 +88,7 @@ struct embedded_coordinator_state {
   }
 };
 
-coordinator_actor::behavior_type
+static coordinator_actor::behavior_type
 embedded_coordinator(coordinator_actor::stateful_pointer<embedded_coordinator_state> self,
                      context_ptr node) {
   auto& state = self->state;
@@ -103,6 +103,10 @@ embedded_coordinator(coordinator_actor::stateful_pointer<embedded_coordinator_st
       },
       [&state](atom::list, const std::string& prefix) { return state.list(prefix); },
   };
+}
+
+coordinator_actor spawn_embedded_coordinator(caf::actor_system& system, context_ptr node) {
+  return system.spawn(embedded_coordinator, std::move(node));
 }
 
 } // namespace waybill

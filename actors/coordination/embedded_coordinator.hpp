@@ -6,10 +6,7 @@
 
 namespace waybill {
 
-struct embedded_coordinator_state;
-
-coordinator_actor::behavior_type
-embedded_coordinator(coordinator_actor::stateful_pointer<embedded_coordinator_state> self,
-                     context_ptr node);
+[[nodiscard]] coordinator_actor spawn_embedded_coordinator(caf::actor_system& system,
+                                                           context_ptr node);
 
 } // namespace waybill

@@ -29,7 +29,7 @@ struct alarm_desk_state {
   }
 };
 
-alarm_desk_actor::behavior_type
+static alarm_desk_actor::behavior_type
 alarm_desk(alarm_desk_actor::stateful_pointer<alarm_desk_state> self, alarm_sink sink) {
   auto& state = self->state;
   state.sink = std::move(sink);
@@ -37,6 +37,10 @@ alarm_desk(alarm_desk_actor::stateful_pointer<alarm_desk_state> self, alarm_sink
       [&state](atom::alarm, const alarm_report& report) { state.take(report); },
       [&state](atom::list) { return state.list(); },
   };
+}
+
+alarm_desk_actor spawn_alarm_desk(caf::actor_system& system, alarm_sink sink) {
+  return system.spawn(alarm_desk, std::move(sink));
 }
 
 } // namespace waybill

@@ -173,7 +173,7 @@ struct storage_reader_state {
   }
 };
 
-storage_reader_actor::behavior_type
+static storage_reader_actor::behavior_type
 storage_reader(storage_reader_actor::stateful_pointer<storage_reader_state> self,
                context_ptr node) {
   auto& state = self->state;
@@ -198,6 +198,10 @@ storage_reader(storage_reader_actor::stateful_pointer<storage_reader_state> self
                const std::vector<message_offset>& offsets,
                std::uint64_t bytes) { return state.letters_at(id, group, offsets, bytes); },
   };
+}
+
+storage_reader_actor spawn_storage_reader(caf::actor_system& system, context_ptr node) {
+  return system.spawn<caf::detached>(storage_reader, std::move(node));
 }
 
 } // namespace waybill

@@ -6,9 +6,7 @@
 
 namespace waybill {
 
-struct storage_reader_state;
-
-storage_reader_actor::behavior_type
-storage_reader(storage_reader_actor::stateful_pointer<storage_reader_state> self, context_ptr node);
+[[nodiscard]] storage_reader_actor spawn_storage_reader(caf::actor_system& system,
+                                                        context_ptr node);
 
 } // namespace waybill

@@ -292,7 +292,7 @@ struct storage_writer_state {
   }
 };
 
-storage_writer_actor::behavior_type
+static storage_writer_actor::behavior_type
 storage_writer(storage_writer_actor::stateful_pointer<storage_writer_state> self,
                context_ptr node) {
   self->state.self = self;
@@ -315,6 +315,10 @@ storage_writer(storage_writer_actor::stateful_pointer<storage_writer_state> self
       [self](atom::flush) { self->state.flush(); },
       [self](atom::tidy) { self->state.tidy(); },
   };
+}
+
+storage_writer_actor spawn_storage_writer(caf::actor_system& system, context_ptr node) {
+  return system.spawn<caf::detached>(storage_writer, std::move(node));
 }
 
 } // namespace waybill

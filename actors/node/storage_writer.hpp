@@ -6,11 +6,9 @@
 
 namespace waybill {
 
-struct storage_writer_state;
-
 /// Ends with `storage_failed` after the first write that fails: what is on the disk is unknown,
 /// nothing is tried again, and the node stops with it.
-storage_writer_actor::behavior_type
-storage_writer(storage_writer_actor::stateful_pointer<storage_writer_state> self, context_ptr node);
+[[nodiscard]] storage_writer_actor spawn_storage_writer(caf::actor_system& system,
+                                                        context_ptr node);
 
 } // namespace waybill

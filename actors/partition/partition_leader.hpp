@@ -7,8 +7,6 @@
 
 namespace waybill {
 
-struct partition_leader_state;
-
 struct partition_leader_args {
   context_ptr node;
   partition_id partition;
@@ -21,8 +19,7 @@ struct partition_leader_args {
 /// Promises the epoch, appends its start, applies what the log holds beyond the checkpoint, and
 /// tells the partition supervisor that it leads. Ends with the reason: `damaged` (do not start it
 /// again), `storage_failed`, `not_leader`, or a defect.
-partition_leader_actor::behavior_type
-partition_leader(partition_leader_actor::stateful_pointer<partition_leader_state> self,
-                 partition_leader_args args);
+[[nodiscard]] partition_leader_actor spawn_partition_leader(caf::actor_system& system,
+                                                            partition_leader_args args);
 
 } // namespace waybill

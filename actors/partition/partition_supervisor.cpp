@@ -159,10 +159,8 @@ struct partition_supervisor_state {
     auto* t = topic_of(id);
     if (!t || t->record.deleted || stopping)
       return;
-    auto leader =
-        self->spawn(partition_leader,
-                    partition_leader_args{
-                        node, id, t->name, leading, {node_number(node->node), copy}, committed});
+    auto leader = spawn_partition_leader(
+        self->system(), {node, id, t->name, leading, {node_number(node->node), copy}, committed});
     self->monitor(leader);
     leaders[leader.address()] = id;
     auto& s = t->slots[id.number];
@@ -433,7 +431,7 @@ struct partition_supervisor_state {
     if (leaders.empty())
       answer.deliver(caf::unit);
     for (const auto& [address, id] : leaders) {
-      const auto one_less = [left, answer]() mutable {
+      auto one_less = [left, answer]() mutable {
         if (--*left == 0)
           answer.deliver(caf::unit);
       };
@@ -446,7 +444,7 @@ struct partition_supervisor_state {
   }
 };
 
-partition_supervisor_actor::behavior_type
+static partition_supervisor_actor::behavior_type
 partition_supervisor(partition_supervisor_actor::stateful_pointer<partition_supervisor_state> self,
                      context_ptr node) {
   auto& state = self->state;
@@ -464,6 +462,10 @@ partition_supervisor(partition_supervisor_actor::stateful_pointer<partition_supe
       [&state](atom::open, partition_id id) { state.begin_partition(id); },
       [&state](atom::stop) { return state.stop(); },
   };
+}
+
+partition_supervisor_actor spawn_partition_supervisor(caf::actor_system& system, context_ptr node) {
+  return system.spawn(partition_supervisor, std::move(node));
 }
 
 } // namespace waybill

@@ -6,12 +6,9 @@
 
 namespace waybill {
 
-struct partition_supervisor_state;
-
 /// Ends, for its parent to decide, when more leaders fail than `supervision.restarts-max` within
 /// `supervision.restarts-within`.
-partition_supervisor_actor::behavior_type
-partition_supervisor(partition_supervisor_actor::stateful_pointer<partition_supervisor_state> self,
-                     context_ptr node);
+[[nodiscard]] partition_supervisor_actor spawn_partition_supervisor(caf::actor_system& system,
+                                                                    context_ptr node);
 
 } // namespace waybill

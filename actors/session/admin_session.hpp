@@ -6,15 +6,12 @@
 
 namespace waybill {
 
-struct admin_session_state;
-
 struct admin_session_args {
   context_ptr node;
   port_ptr port;
 };
 
-admin_session_actor::behavior_type
-admin_session(admin_session_actor::stateful_pointer<admin_session_state> self,
-              admin_session_args args);
+[[nodiscard]] admin_session_actor spawn_admin_session(caf::actor_system& system,
+                                                      admin_session_args args);
 
 } // namespace waybill

@@ -7,8 +7,6 @@
 
 namespace waybill {
 
-struct consumer_session_state;
-
 struct consumer_session_args {
   context_ptr node;
   port_ptr port;
@@ -17,8 +15,7 @@ struct consumer_session_args {
   consumer_id consumer; ///< of this process, never used twice
 };
 
-consumer_session_actor::behavior_type
-consumer_session(consumer_session_actor::stateful_pointer<consumer_session_state> self,
-                 consumer_session_args args);
+[[nodiscard]] consumer_session_actor spawn_consumer_session(caf::actor_system& system,
+                                                            consumer_session_args args);
 
 } // namespace waybill

@@ -6,8 +6,6 @@
 
 namespace waybill {
 
-struct producer_session_state;
-
 struct producer_session_args {
   context_ptr node;
   port_ptr port;
@@ -16,8 +14,7 @@ struct producer_session_args {
 };
 
 /// Opens the producer on every partition of the topic, then serves until `close` or `vanished`.
-producer_session_actor::behavior_type
-producer_session(producer_session_actor::stateful_pointer<producer_session_state> self,
-                 producer_session_args args);
+[[nodiscard]] producer_session_actor spawn_producer_session(caf::actor_system& system,
+                                                            producer_session_args args);
 
 } // namespace waybill

@@ -6,10 +6,7 @@
 
 namespace waybill {
 
-struct session_supervisor_state;
-
-session_supervisor_actor::behavior_type
-session_supervisor(session_supervisor_actor::stateful_pointer<session_supervisor_state> self,
-                   context_ptr node);
+[[nodiscard]] session_supervisor_actor spawn_session_supervisor(caf::actor_system& system,
+                                                                context_ptr node);
 
 } // namespace waybill
