@@ -315,7 +315,9 @@ using partition_supervisor_actor = caf::typed_actor<
     // From a leader: it leads now, in this epoch.
     caf::reacts_to<atom::stored, partition_id, epoch>,
     // To itself: begin this partition (again).
-    caf::reacts_to<atom::open, partition_id>, caf::replies_to<atom::stop>::with<caf::unit_t>>;
+    caf::reacts_to<atom::open, partition_id>,
+    // From the node supervisor: answers when every partition leads or is offline for good.
+    caf::replies_to<atom::open>::with<caf::unit_t>, caf::replies_to<atom::stop>::with<caf::unit_t>>;
 
 // ---- Sessions, and the connection that they serve
 // -----------------------------------------------------
@@ -485,6 +487,8 @@ using alarm_desk_actor =
 using node_supervisor_actor = caf::typed_actor<
     // Answers when every topic's partitions have been started.
     caf::replies_to<atom::open>::with<caf::unit_t>,
+    // To itself: start this child again, by its role.
+    caf::reacts_to<atom::create, caf::atom_value>,
     // Answers when everything has ended cleanly.
     caf::replies_to<atom::stop>::with<caf::unit_t>>;
 

@@ -1,0 +1,187 @@
+#include "actors/node/node_supervisor.hpp"
+
+#include "actors/coordination/embedded_coordinator.hpp"
+#include "actors/node/restart_intensity.hpp"
+#include "actors/node/storage_reader.hpp"
+#include "actors/node/storage_writer.hpp"
+#include "actors/partition/partition_supervisor.hpp"
+#include "actors/session/session_supervisor.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace waybill {
+
+namespace {
+
+/// In the order in which they are started; they end in the opposite one.
+constexpr std::array roles{
+    role::alarm_desk,  role::storage_writer,       role::storage_reader,    role::auditor,
+    role::coordinator, role::partition_supervisor, role::session_supervisor};
+constexpr std::chrono::seconds stop_patience{30};
+
+} // namespace
+
+struct node_supervisor_state {
+  static inline const char* name = "node-supervisor";
+
+  node_supervisor_actor::stateful_pointer<node_supervisor_state> self;
+  node_supervisor_args args;
+  std::map<caf::actor_addr, caf::atom_value> children;
+  std::optional<restart_intensity> intensity;
+  bool stopping = false;
+  std::size_t ending = roles.size(); ///< children before this one are still to be ended
+  caf::typed_response_promise<caf::unit_t> stopper;
+
+  ~node_supervisor_state() {
+    for (const auto& [address, what] : children)
+      if (const auto child = caf::actor_cast<caf::strong_actor_ptr>(address))
+        caf::anon_send_exit(caf::actor_cast<caf::actor>(child), caf::exit_reason::user_shutdown);
+  }
+
+  void start(node_supervisor_args a) {
+    args = std::move(a);
+    intensity.emplace(args.node->bounds.supervision);
+    for (const auto each : roles)
+      start_child(each);
+  }
+
+  void start_child(caf::atom_value what) {
+    auto& system = self->system();
+    const auto child = spawn_child(what);
+    system.registry().put(what, child);
+    self->monitor(child->address());
+    children[child->address()] = what;
+  }
+
+  caf::strong_actor_ptr spawn_child(caf::atom_value what) {
+    auto& system = self->system();
+    const auto strong = [](const auto& handle) {
+      return caf::actor_cast<caf::strong_actor_ptr>(handle);
+    };
+    if (what == role::alarm_desk)
+      return strong(spawn_alarm_desk(system, args.alarms));
+    if (what == role::storage_writer)
+      return strong(spawn_storage_writer(system, args.node));
+    if (what == role::coordinator)
+      return strong(spawn_embedded_coordinator(system, args.node));
+    if (what == role::partition_supervisor)
+      return strong(spawn_partition_supervisor(system, args.node));
+    if (what == role::session_supervisor)
+      return strong(spawn_session_supervisor(system, args.node));
+    return strong(spawn_storage_reader(system, args.node)); // the reader and the auditor
+  }
+
+  void child_down(const caf::down_msg& down) {
+    const auto found = children.find(down.source);
+    if (found == children.end())
+      return;
+    const auto what = found->second;
+    children.erase(found);
+    self->system().registry().erase(what);
+    if (stopping)
+      return end_next();
+    const auto why = to_failure(down.reason);
+    if (what == role::storage_writer)
+      return fail({ec::storage_failed, why.detail});
+    if (!intensity->may_restart(now_of(*self).steady))
+      return fail({ec::internal, "\"" + to_string(what) +
+                                     "\" and its like fail too often "
+                                     "(supervision.restarts-max); the last: " +
+                                     why.detail});
+    raise_alarm(*self,
+                {"actor-restarted", to_string(what), alarm_level::warning,
+                 "\"" + to_string(what) + "\" ended and is started again: " + why.detail, true});
+    raise_alarm(*self, {"actor-restarted", to_string(what), alarm_level::warning, {}, false});
+    self->delayed_send(self, intensity->delay(), atom::create_v, what);
+  }
+
+  /// A coordinator reads the store when it starts: what its forerunner handed to the writer comes
+  /// first.
+  void restart(caf::atom_value what) {
+    if (stopping)
+      return;
+    if (what != role::coordinator)
+      return start_child(what);
+    const auto writer = find_role<storage_writer_actor>(self->system(), role::storage_writer);
+    // Without a time-out: the writer answers, or ends and this node with it.
+    self->request(writer, caf::infinite, atom::record_v, record_list{})
+        .then([this, what](caf::unit_t) { start_child(what); });
+  }
+
+  void fail(const failure& why) {
+    for (const auto each : roles)
+      self->system().registry().erase(each);
+    if (stopper.pending())
+      stopper.deliver(to_error(why));
+    self->quit(to_error(why));
+  }
+
+  caf::result<caf::unit_t> opened() {
+    const auto partitions =
+        find_role<partition_supervisor_actor>(self->system(), role::partition_supervisor);
+    auto answer = self->make_response_promise<caf::unit_t>();
+    // Without a time-out: the more there is to recover, the longer it takes; the caller has its
+    // own.
+    self->request(partitions, caf::infinite, atom::open_v)
+        .then([answer](caf::unit_t) mutable { answer.deliver(caf::unit); },
+              [answer](const caf::error& why) mutable { answer.deliver(why); });
+    return answer;
+  }
+
+  /// Sessions first, then leaders, then everyone else from the top down; the writer writes what
+  /// waits.
+  caf::result<caf::unit_t> stop() {
+    stopping = true;
+    stopper = self->make_response_promise<caf::unit_t>();
+    const auto sessions =
+        find_role<session_supervisor_actor>(self->system(), role::session_supervisor);
+    self->request(sessions, stop_patience, atom::stop_v)
+        .then([this](caf::unit_t) { stop_leaders(); },
+              [this](const caf::error&) { stop_leaders(); });
+    return stopper;
+  }
+
+  void stop_leaders() {
+    const auto partitions =
+        find_role<partition_supervisor_actor>(self->system(), role::partition_supervisor);
+    self->request(partitions, stop_patience, atom::stop_v)
+        .then([this](caf::unit_t) { end_next(); }, [this](const caf::error&) { end_next(); });
+  }
+
+  void end_next() {
+    while (ending > 0) {
+      --ending;
+      const auto found = std::ranges::find(
+          children, roles[ending], &std::pair<const caf::actor_addr, caf::atom_value>::second);
+      if (found == children.end())
+        continue;
+      if (const auto child = caf::actor_cast<caf::strong_actor_ptr>(found->first)) {
+        self->send_exit(caf::actor_cast<caf::actor>(child), caf::exit_reason::user_shutdown);
+        return; // its end calls again
+      }
+    }
+    stopper.deliver(caf::unit);
+    self->quit();
+  }
+};
+
+static node_supervisor_actor::behavior_type
+node_supervisor(node_supervisor_actor::stateful_pointer<node_supervisor_state> self,
+                node_supervisor_args args) {
+  auto& state = self->state;
+  state.self = self;
+  self->set_down_handler([&state](const caf::down_msg& down) { state.child_down(down); });
+  state.start(std::move(args));
+  return {
+      [&state](atom::open) { return state.opened(); },
+      [&state](atom::create, caf::atom_value what) { state.restart(what); },
+      [&state](atom::stop) { return state.stop(); },
+  };
+}
+
+node_supervisor_actor spawn_node_supervisor(caf::actor_system& system, node_supervisor_args args) {
+  return system.spawn(node_supervisor, std::move(args));
+}
+
+} // namespace waybill

@@ -41,12 +41,12 @@ struct partition_supervisor_state {
 
   partition_supervisor_actor::stateful_pointer<partition_supervisor_state> self;
   context_ptr node;
-  coordinator_actor coordinator;
   storage_writer_actor writer;
   std::map<std::string, topic> topics;
   std::map<topic_id, std::string> names;
   std::map<caf::actor_addr, partition_id> leaders;
   std::optional<restart_intensity> intensity;
+  std::vector<caf::typed_response_promise<caf::unit_t>> openers;
   bool listed = false; ///< the coordinator's topics are known
   bool stopping = false;
 
@@ -61,13 +61,16 @@ struct partition_supervisor_state {
   void start(context_ptr n) {
     node = std::move(n);
     intensity.emplace(node->bounds.supervision);
-    coordinator = find_role<coordinator_actor>(self->system(), role::coordinator);
     writer = find_role<storage_writer_actor>(self->system(), role::storage_writer);
-    self->request(coordinator, patience(), atom::list_v, std::string{topic_prefix})
+    self->request(coordinator(), patience(), atom::list_v, std::string{topic_prefix})
         .then([this](const versioned_list& found) { take_topics(found); },
               [this](const caf::error& why) { self->quit(why); });
   }
 
+  /// Looked up each time: who is started again has a new handle.
+  [[nodiscard]] coordinator_actor coordinator() const {
+    return find_role<coordinator_actor>(self->system(), role::coordinator);
+  }
   [[nodiscard]] milliseconds patience() const { return node->bounds.storage.request_timeout; }
 
   void take_topics(const versioned_list& found) {
@@ -82,6 +85,25 @@ struct partition_supervisor_state {
     }
     listed = true;
     tell_strangers();
+    answer_openers();
+  }
+
+  caf::result<caf::unit_t> opened() {
+    auto answer = self->make_response_promise<caf::unit_t>();
+    openers.push_back(answer);
+    answer_openers();
+    return answer;
+  }
+
+  void answer_openers() {
+    const auto settled = [](const auto& each) {
+      return std::ranges::all_of(each.second.slots, &slot::settled);
+    };
+    if (!listed || openers.empty() || !std::ranges::all_of(topics, settled))
+      return;
+    for (auto& each : openers)
+      each.deliver(caf::unit);
+    openers.clear();
   }
 
   /// A copy whose topic the coordinator does not know is kept: missing is not deleted.
@@ -122,7 +144,7 @@ struct partition_supervisor_state {
   }
 
   void claim(partition_id id, copy_id copy) {
-    self->request(coordinator, patience(), atom::get_v, partition_key(id))
+    self->request(coordinator(), patience(), atom::get_v, partition_key(id))
         .then([this, id, copy](const versioned_record& now) { claim_over(id, copy, now); },
               [this, id](const caf::error& why) { again_later(id, to_failure(why)); });
   }
@@ -143,7 +165,7 @@ struct partition_supervisor_state {
     if (const auto here = node->data->current(id); here && here->checkpointed)
       next.committed = std::max(next.committed, here->checkpointed->at);
     const auto asked = to_text(next);
-    self->request(coordinator, patience(), atom::put_v, partition_key(id), now.version, asked)
+    self->request(coordinator(), patience(), atom::put_v, partition_key(id), now.version, asked)
         .then(
             [this, id, copy, asked, next, lacking](const versioned_record& after) {
               if (after.value == asked)
@@ -322,7 +344,7 @@ struct partition_supervisor_state {
     t.record = record;
     t.creators.push_back(answer);
     const auto asked = to_text(record);
-    self->request(coordinator, patience(), atom::put_v, topic_key(topic_name), std::uint64_t{0},
+    self->request(coordinator(), patience(), atom::put_v, topic_key(topic_name), std::uint64_t{0},
                   asked)
         .then(
             [this, topic_name, record, asked](const versioned_record& after) {
@@ -345,6 +367,7 @@ struct partition_supervisor_state {
   }
 
   void answer_creators(topic& t) {
+    answer_openers();
     if (t.creators.empty() || !std::ranges::all_of(t.slots, &slot::settled))
       return;
     const auto failed = std::ranges::find(t.slots, false, &slot::leading);
@@ -383,10 +406,10 @@ struct partition_supervisor_state {
 
   /// Over whatever version is there: only this actor writes topics' records.
   void write_record(const std::string& key, const std::string& value, std::function<void()> then) {
-    self->request(coordinator, patience(), atom::get_v, key)
+    self->request(coordinator(), patience(), atom::get_v, key)
         .then(
             [this, key, value, then = std::move(then)](const versioned_record& now) {
-              self->request(coordinator, patience(), atom::put_v, key, now.version, value)
+              self->request(coordinator(), patience(), atom::put_v, key, now.version, value)
                   .then([then](const versioned_record&) { then(); },
                         [this](const caf::error& why) { self->quit(why); });
             },
@@ -460,6 +483,7 @@ partition_supervisor(partition_supervisor_actor::stateful_pointer<partition_supe
       [&state](atom::remove, const std::string& name) { return state.remove(name); },
       [&state](atom::stored, partition_id id, epoch) { state.leads_now(id); },
       [&state](atom::open, partition_id id) { state.begin_partition(id); },
+      [&state](atom::open) { return state.opened(); },
       [&state](atom::stop) { return state.stop(); },
   };
 }

@@ -1,0 +1,138 @@
+// What a partition leader keeps and does; the behaviour's table of contents is in
+// partition_leader.cpp.
+#pragma once
+
+#include "actors/partition/delivery_pump.hpp"
+#include "actors/partition/leader_log.hpp"
+#include "actors/partition/partition_leader.hpp"
+#include "actors/rules/delivery.hpp"
+#include "actors/rules/producers.hpp"
+
+#include <functional>
+#include <random>
+
+namespace waybill {
+
+struct partition_leader_state {
+  static inline const char* name = "partition-leader";
+
+  enum class phase : std::uint8_t { recovering, leading, stopping, ended };
+  /// Who waits for an entry to be committed; told nothing, or why it will not be.
+  using committed_callback = std::function<void(const failure*)>;
+  struct waiting {
+    /// With their questions; the first one sent the batch, the others repeat it.
+    std::vector<std::pair<publisher_actor, std::uint64_t>> publishers{};
+    std::optional<hash128> batch_hash{};
+    proposal_number proposal{}; ///< 0: not ours
+    committed_callback then{};
+  };
+  struct settle_waiting {
+    receiver_actor receiver;
+    settle_outcome outcome;
+  };
+
+  partition_leader_actor::stateful_pointer<partition_leader_state> self;
+  partition_leader_args args;
+  storage_writer_actor writer;
+  phase now_is = phase::recovering;
+
+  std::optional<leader_log> log;
+  std::optional<commit_rule> commits;
+  std::optional<delivery> rules;
+  std::optional<producers> senders;
+  std::optional<delivery_pump> pump;
+  log_index start_index; ///< of this epoch's start entry
+  log_position applied;
+  wall_time applied_stamp{};
+  message_offset applied_offset; ///< after the last message applied
+  std::uint64_t confirmed = 0;
+
+  std::map<log_index, waiting> waits;
+  std::multimap<proposal_number, settle_waiting> settles;
+  std::map<consumer_id, receiver_actor> consumers;
+  std::map<caf::actor_addr, consumer_id> consumer_of;
+  std::map<std::string, std::vector<committed_callback>> creating; ///< groups, by name
+  std::set<std::pair<std::string, message_offset>> moving;         ///< dead letters being redriven
+  std::vector<message_offset>
+      last_removed;                ///< dead letters that the redrive applied last has removed
+  std::optional<proposal> filling; ///< waits for its dead letters' messages
+  std::set<message_offset> reading;
+  std::map<publisher_actor, publish_outcomes> answers; ///< of the entries that commit together
+  std::map<receiver_actor, settle_outcomes> settled;
+
+  std::mt19937_64 random{std::random_device{}()}; ///< jitter only
+  std::size_t proposals_waiting = 0;              ///< appended and not committed
+  std::optional<milliseconds> tick_armed;
+  std::uint64_t bytes_since_checkpoint = 0;
+  milliseconds checkpointed_at{};
+  bool checkpointing = false;
+  caf::typed_response_promise<caf::unit_t> stopper;
+
+  // ---- The beginning and the end (partition_leader.cpp)
+  // -------------------------------------------
+  void start();
+  void begin(const recovered_partition& found);
+  void replay();
+  void take_replayed(const entries& piece);
+  void leads();
+  caf::result<caf::unit_t> stop();
+  void stop_if_idle();
+  void step_down(const failure& why);
+  [[nodiscard]] std::optional<failure> refusal() const;
+  [[nodiscard]] double draw();
+
+  // ---- The log (leader_commit.cpp)
+  // ----------------------------------------------------------------
+  log_index append(entry_kind kind, std::uint32_t messages, shared_bytes body, waiting who);
+  void stored(log_index up_to);
+  void commit();
+  void apply(const entry& e, const waiting& who);
+  void apply_messages(const entry& e, const waiting& who);
+  void apply_delivery(const entry& e, const waiting& who);
+  void apply_redrive(const entry& e);
+  void checkpoint_if_due();
+  void checkpoint();
+  void arm_tick();
+  void tick();
+
+  // ---- Producers (leader_publish.cpp)
+  // -------------------------------------------------------------
+  void publish(const publisher_actor& from, const publish_request& what);
+  [[nodiscard]] std::optional<failure> no_room() const;
+  void answer(const publisher_actor& to, publish_outcome outcome);
+  void send_answers();
+  caf::result<opened_here> open(const std::string& producer, std::uint64_t instance,
+                                bool take_over);
+
+  // ---- Groups and consumers (leader_deliver.cpp)
+  // --------------------------------------------------
+  caf::result<milliseconds> join(const receiver_actor& who, const join_request& what);
+  void with_group(const std::string& group, const policy_change& change, committed_callback then);
+  caf::result<caf::unit_t> leave(consumer_id who, leaving how);
+  void settle(const settle_request& what);
+  caf::result<caf::unit_t> set_group(const std::string& group, const policy_change& change);
+  caf::result<caf::unit_t> remove_group(const std::string& group);
+  void forget_consumer(consumer_id who);
+  void end_consumers();
+  void propose();
+  [[nodiscard]] bool fill_letters();
+  void deliver();
+  void read_wanted();
+  void read(message_offset offset);
+  /// After any round of events: answers, proposals, deliveries, the next tick.
+  void turn();
+
+  // ---- Administration (leader_admin.cpp)
+  // ----------------------------------------------------------
+  partition_view describe();
+  caf::result<redrive_result> redrive(const std::string& group,
+                                      const std::vector<message_offset>& offsets);
+  caf::result<redrive_result> purge(const std::string& group,
+                                    const std::vector<message_offset>& offsets);
+  void append_redrive(const std::string& group, const std::vector<dead_letter>& letters,
+                      caf::typed_response_promise<redrive_result> answer);
+  [[nodiscard]] partition_snapshot snapshot() const;
+  [[nodiscard]] basis_ptr basis() const;
+};
+
+} // namespace waybill
