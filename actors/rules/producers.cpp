@@ -177,7 +177,6 @@ producers& producers::operator=(producers&&) noexcept = default;
 void producers::apply(const batch_claim& claim, const log_position& entry, message_offset first,
                       std::uint32_t messages, wall_time stamped) {
   impl_->settle_pending(claim.producer, entry.index);
-  impl_->highest = std::max(impl_->highest, entry.index.value);
   const bool is_known = impl_->find(claim.producer) != nullptr;
   auto& producer = impl_->touch(claim.producer, stamped);
   producer.opened = std::max(producer.opened, claim.opened);
@@ -288,7 +287,6 @@ batch_verdict producers::judge(const batch_claim& claim) const {
 }
 
 void producers::appended(const batch_claim& claim, log_index entry) {
-  impl_->highest = std::max(impl_->highest, entry.value);
   auto place = impl_->pending.find(claim.producer);
   if (place == impl_->pending.end())
     place = impl_->pending.emplace(std::string{claim.producer}, pending_producer{}).first;

@@ -56,8 +56,8 @@ using opening_verdict = std::variant<append_opening, still_holder, failure>;
 /// new, by design: nothing is left to compare it with. `age_max` is how long a client may wait.
 ///
 /// The number of an opening (`opened`) never comes a second time in a partition, not even after its
-/// producer was forgotten: it is above every opening's number, every batch's index and the
-/// checkpoint's index that this leader has seen, and so never above its own entry's index.
+/// producer was forgotten: it is above every opening's number that this leader has seen and above
+/// the checkpoint's index, and so above all there were, and never above its own entry's index.
 class producers {
 public:
   /// @pre `remembered_batches` and `producers_max` are 1 or more

@@ -266,6 +266,34 @@ TEST_CASE("an opening's number comes once, also after forgetting and a restart",
   CHECK(code_of(after.publish("loader", old, 1, 0, 1)) == ec::fenced);
 }
 
+TEST_CASE("an opening's number is above the checkpoint's index and all openings applied",
+          "[producers]") {
+  partition_snapshot from;
+  from.at.index = log_index{50};
+  const producer_limits limits{.producers_max = 1};
+  scene restarted{limits, from, 51};
+  CHECK(restarted.open("loader") == producer_epoch{51});
+  producers replica{limits, {}};
+  replica.apply({"loader", producer_epoch{30}, 1}, wall_time{});
+  replica.apply({"loader", producer_epoch{20}, 2}, wall_time{}); // changes no holder
+  CHECK(std::holds_alternative<still_holder>(replica.judge_opening("loader", 1, false)));
+  replica.apply({"other", producer_epoch{31}, 1}, wall_time{});
+  const batch_claim late{"loader", producer_epoch{30}, batch_number{1}, {}, {1, 1}};
+  replica.apply(late, {log_index{40}, epoch{1}, {}}, message_offset{0}, 1, wall_time{});
+  const auto verdict = replica.judge_opening("loader", 1, true); // the other one is forgotten
+  CHECK(std::get<append_opening>(verdict).record.opened == producer_epoch{32});
+}
+
+TEST_CASE("a snapshot holds the producers and nothing that was in it before", "[producers]") {
+  scene s;
+  (void)s.open("loader");
+  partition_snapshot into;
+  into.producers.resize(3);
+  s.rules.snapshot(into);
+  REQUIRE(into.producers.size() == 1);
+  CHECK(into.producers[0].producer == "loader");
+}
+
 TEST_CASE("a repeat of a number that is remembered already keeps the first one's receipt",
           "[producers]") {
   producers rules{producer_limits{}, {}};
