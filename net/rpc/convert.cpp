@@ -1,0 +1,304 @@
+#include "net/rpc/convert.hpp"
+
+#include "storage/assert.hpp"
+
+namespace waybill::rpc {
+
+namespace {
+
+kj::StringPtr text(const std::string& from) { return {from.data(), from.size()}; }
+
+capnp::Data::Reader data_of(std::string_view from) {
+  return {reinterpret_cast<const kj::byte*>(from.data()), from.size()};
+}
+
+std::int64_t millis(wall_time from) { return from.time_since_epoch().count(); }
+
+std::string_view name_of(failed_because why) {
+  switch (why) {
+  case failed_because::nack:
+    return "nack";
+  case failed_because::lease_expired:
+    return "lease-expired";
+  case failed_because::disconnected:
+    return "disconnected";
+  case failed_because::leader_changed:
+    return "leader-changed";
+  }
+  return "unknown";
+}
+
+/// The answer that a call expects, or null after its error was written.
+template <class Expected, class Builder>
+const Expected* expect(Builder& to, const client_answer& from) {
+  if (const auto* found = std::get_if<Expected>(&from))
+    return found;
+  const auto* why = std::get_if<failure>(&from);
+  write(to.initError(), why ? *why : failure{ec::internal, "the node answered another question"});
+  return nullptr;
+}
+
+void put(wire::Range::Builder to, const offset_range& from) {
+  to.setFirst(from.first.value);
+  to.setEnd(from.end.value);
+}
+
+void put(wire::PartitionInfo::Builder to, const partition_view& from, const std::string& node) {
+  to.setNumber(from.number);
+  to.setState(text(from.state));
+  to.setDetail(text(from.detail));
+  to.setLeader(text(node));
+  to.setEpoch(from.leading.value);
+  to.setFirstOffset(from.first.value);
+  to.setNextOffset(from.next.value);
+  write(to.initCommit(), from.commit);
+  to.setGroups(static_cast<std::uint32_t>(from.groups.size()));
+  to.setHeldMessages(from.held);
+}
+
+void put(wire::TopicInfo::Builder to, const topic_details& from, const std::string& node) {
+  to.setName(text(from.name));
+  to.setId(from.id.value);
+  to.setCreated(millis(from.created));
+  auto list = to.initPartitions(static_cast<kj::uint>(from.partitions.size()));
+  for (kj::uint i = 0; i < list.size(); ++i)
+    put(list[i], from.partitions[i], node);
+}
+
+void put(wire::Policy::Builder to, const group_policy& from) {
+  to.setLeaseMs(static_cast<std::uint64_t>(from.lease.count()));
+  to.setAttemptsMax(from.attempts_max);
+  to.setDelayMs(from.delay.count());
+  to.setFactor(from.factor);
+  to.setDelayMaxMs(from.delay_max.count());
+  to.setJitter(from.jitter);
+}
+
+void put(wire::GroupPartitionInfo::Builder to, std::uint32_t partition, const group_view& from) {
+  to.setPartition(partition);
+  to.setStart(from.start.value);
+  to.setFloor(from.floor.value);
+  to.setReady(from.ready);
+  to.setLeased(from.leased);
+  to.setDelayed(from.delayed);
+  to.setAcked(from.counts.acked);
+  to.setDead(from.dead_held);
+  to.setConsumers(from.consumers);
+  to.setSettledRanges(static_cast<std::uint32_t>(from.settled_ranges));
+}
+
+void put(wire::DeadLetterInfo::Builder to, std::uint32_t partition, const dead_letter& from,
+         bool with_body) {
+  to.setPartition(partition);
+  to.setOffset(from.offset.value);
+  to.setAttempts(from.attempts);
+  const auto why = name_of(from.why);
+  to.setWhy(kj::StringPtr{why.data(), why.size()});
+  to.setReason(text(from.reason));
+  to.setConsumer(text(from.consumer));
+  to.setFirstDelivered(millis(from.first_delivered));
+  to.setPublished(millis(from.published));
+  to.setDied(millis(from.died));
+  to.setBytes(static_cast<std::uint32_t>(from.message.size()));
+  if (with_body)
+    to.setMessage(data_of(from.message));
+}
+
+void put(wire::GroupBooks::Builder to, const group_books& from) {
+  to.setGroup(text(from.group));
+  to.setArrived(from.arrived);
+  to.setAcked(from.acked);
+  to.setReady(from.ready);
+  to.setLeased(from.leased);
+  to.setDelayed(from.delayed);
+  to.setDead(from.dead);
+  to.setRedriven(from.redriven);
+  to.setPurged(from.purged);
+  to.setForOthers(from.for_others);
+  to.setBalances(from.balances);
+}
+
+void put(wire::PartitionBooks::Builder to, const partition_books& from) {
+  to.setPartition(from.partition.number);
+  to.setConfirmed(from.confirmed);
+  to.setLive(from.live);
+  to.setDropped(from.dropped);
+  to.setBalances(from.balances);
+  auto faults = to.initFaults(static_cast<kj::uint>(from.faults.size()));
+  for (kj::uint i = 0; i < faults.size(); ++i)
+    faults.set(i, text(from.faults[i]));
+  auto groups = to.initGroups(static_cast<kj::uint>(from.groups.size()));
+  for (kj::uint i = 0; i < groups.size(); ++i)
+    put(groups[i], from.groups[i]);
+  to.setEntries(from.entries);
+  write(to.initAt(), from.at);
+}
+
+} // namespace
+
+void write(wire::Error::Builder to, const failure& from) {
+  to.setCode(static_cast<wire::ErrorCode>(from.code));
+  to.setRetry(retry_can_help(from.code));
+  to.setDetail(text(from.detail));
+}
+
+void write(wire::Position::Builder to, const log_position& from) {
+  to.setIndex(from.index.value);
+  to.setEpoch(from.written.value);
+  to.setHashHigh(from.hash.high);
+  to.setHashLow(from.hash.low);
+}
+
+log_position read(wire::Position::Reader from) {
+  return {
+      log_index{from.getIndex()}, epoch{from.getEpoch()}, {from.getHashHigh(), from.getHashLow()}};
+}
+
+std::vector<offset_range> read(capnp::List<wire::Range>::Reader from) {
+  std::vector<offset_range> result;
+  result.reserve(from.size());
+  for (const auto each : from)
+    result.push_back({message_offset{each.getFirst()}, message_offset{each.getEnd()}});
+  return result;
+}
+
+void write(wire::Done::Builder to, const client_answer& from) {
+  if (expect<done>(to, from))
+    to.setOk();
+}
+
+void write(wire::PublishOutcome::Builder to, const client_answer& from) {
+  const auto* found = expect<publish_outcome>(to, from);
+  if (!found)
+    return;
+  if (found->why.code != ec::none)
+    return write(to.initError(), found->why);
+  auto ok = to.initOk();
+  ok.setFirstOffset(found->first.value);
+  write(ok.initEntry(), found->entry);
+  ok.setRepeated(found->repeated);
+}
+
+void write(wire::SettleOutcome::Builder to, const client_answer& from) {
+  const auto* found = expect<settle_outcome>(to, from);
+  if (!found)
+    return;
+  if (found->why.code != ec::none)
+    return write(to.initError(), found->why);
+  auto lost = to.initOk().initLost(static_cast<kj::uint>(found->lost.size()));
+  for (kj::uint i = 0; i < lost.size(); ++i)
+    put(lost[i], found->lost[i]);
+}
+
+void write(wire::TopicsOutcome::Builder to, const client_answer& from, const std::string& node) {
+  const auto* found = expect<std::vector<topic_details>>(to, from);
+  if (!found)
+    return;
+  auto list = to.initOk(static_cast<kj::uint>(found->size()));
+  for (kj::uint i = 0; i < list.size(); ++i)
+    put(list[i], (*found)[i], node);
+}
+
+void write(wire::TopicOutcome::Builder to, const client_answer& from, const std::string& node) {
+  const auto* found = expect<std::vector<topic_details>>(to, from);
+  if (!found)
+    return;
+  WAYBILL_ASSERT(found->size() == 1);
+  put(to.initOk(), found->front(), node);
+}
+
+void write(wire::GroupsOutcome::Builder to, const client_answer& from) {
+  const auto* found = expect<std::vector<group_details>>(to, from);
+  if (!found)
+    return;
+  auto list = to.initOk(static_cast<kj::uint>(found->size()));
+  for (kj::uint i = 0; i < list.size(); ++i) {
+    const auto& group = (*found)[i];
+    list[i].setName(text(group.name));
+    put(list[i].initPolicy(), group.policy);
+    auto parts = list[i].initPartitions(static_cast<kj::uint>(group.partitions.size()));
+    for (kj::uint k = 0; k < parts.size(); ++k)
+      put(parts[k], group.partitions[k].partition, group.partitions[k].view);
+  }
+}
+
+void write(wire::DeadLettersOutcome::Builder to, const client_answer& from, std::uint32_t partition,
+           bool with_bodies) {
+  const auto* found = expect<letters_page>(to, from);
+  if (!found)
+    return;
+  auto ok = to.initOk();
+  auto list = ok.initLetters(static_cast<kj::uint>(found->letters->size()));
+  for (kj::uint i = 0; i < list.size(); ++i)
+    put(list[i], partition, (*found->letters)[i], with_bodies);
+  ok.setNext(found->next.value);
+  ok.setMore(found->more);
+}
+
+void write(wire::RedriveOutcome::Builder to, const client_answer& from) {
+  const auto* found = expect<redrive_result>(to, from);
+  if (!found)
+    return;
+  auto ok = to.initOk();
+  auto removed = ok.initRemoved(static_cast<kj::uint>(found->removed.size()));
+  for (kj::uint i = 0; i < removed.size(); ++i)
+    removed.set(i, found->removed[i].value);
+  auto offsets = ok.initOffsets(static_cast<kj::uint>(found->offsets.size()));
+  for (kj::uint i = 0; i < offsets.size(); ++i)
+    offsets.set(i, found->offsets[i].value);
+}
+
+void write(wire::AuditOutcome::Builder to, const client_answer& from) {
+  if (const auto* found = expect<books_ptr>(to, from))
+    put(to.initOk(), **found);
+}
+
+void write(wire::VerifyOutcome::Builder to, const client_answer& from) {
+  const auto* found = expect<verify_result>(to, from);
+  if (!found)
+    return;
+  switch (found->found) {
+  case verify_finding::in_log:
+    return to.setInLog();
+  case verify_finding::dropped:
+    return to.setDropped();
+  case verify_finding::different:
+    return to.setDifferent(text(found->detail));
+  case verify_finding::unknown:
+    return to.setUnknown(text(found->detail));
+  }
+}
+
+void write(capnp::List<wire::Chunk>::Builder to, const chunk* first) {
+  for (kj::uint i = 0; i < to.size(); ++i) {
+    const auto& from = first[i];
+    to[i].setPartition(from.partition);
+    to[i].setBatch(data_of(from.batch.view()));
+    to[i].setPublished(millis(from.published));
+    auto deliveries = to[i].initDeliveries(static_cast<kj::uint>(from.messages.size()));
+    for (kj::uint k = 0; k < deliveries.size(); ++k) {
+      deliveries[k].setOffset(from.messages[k].offset.value);
+      deliveries[k].setPosition(from.messages[k].position);
+      deliveries[k].setAttempt(from.messages[k].attempt);
+    }
+  }
+}
+
+policy_change read(wire::Policy::Reader from) {
+  policy_change change;
+  if (from.getLeaseMs() > 0)
+    change.lease = milliseconds{static_cast<std::int64_t>(from.getLeaseMs())};
+  if (from.getAttemptsMax() > 0)
+    change.attempts_max = from.getAttemptsMax();
+  if (from.getDelayMs() >= 0)
+    change.delay = milliseconds{from.getDelayMs()};
+  if (from.getFactor() >= 0)
+    change.factor = from.getFactor();
+  if (from.getDelayMaxMs() >= 0)
+    change.delay_max = milliseconds{from.getDelayMaxMs()};
+  if (from.getJitter() >= 0)
+    change.jitter = from.getJitter();
+  return change;
+}
+
+} // namespace waybill::rpc

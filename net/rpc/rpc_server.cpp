@@ -1,0 +1,150 @@
+#include "net/rpc/rpc_server.hpp"
+
+#include "net/rpc/connection.hpp"
+#include "net/rpc/outbox.hpp"
+#include "net/rpc/services.hpp"
+
+#include <capnp/rpc-twoparty.h>
+#include <kj/async-io.h>
+#include <kj/debug.h>
+
+#include <future>
+#include <thread>
+
+namespace waybill::rpc {
+
+namespace {
+
+/// A message beyond this is no call of ours: the connection ends. Above what any call may carry, so
+/// that an oversized batch gets an answer that says so.
+constexpr std::uint64_t slack_bytes = 48u << 20;
+
+} // namespace
+
+struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
+  /// A client: the sessions' side first, so that it outlives the RPC system above it.
+  struct client {
+    client(impl& server, kj::Own<kj::AsyncIoStream> s)
+        : stream{kj::mv(s)}, link{server.options, server.out},
+          network{*stream, capnp::rpc::twoparty::Side::SERVER,
+                  reader_options(server.options.limits)},
+          rpc{capnp::makeRpcServer(network, make_depot(link))} {
+      rpc.setFlowLimit(server.options.limits.connection_bytes_max / sizeof(capnp::word));
+    }
+    kj::Own<kj::AsyncIoStream> stream;
+    connection link;
+    capnp::TwoPartyVatNetwork network;
+    capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
+  };
+
+  server_options options;
+  std::shared_ptr<outbox> out = std::make_shared<outbox>();
+  std::uint16_t bound = 0;
+  std::thread loop;
+
+  // On the loop.
+  std::uint64_t open = 0;
+  kj::Own<kj::ConnectionReceiver> listener;
+  kj::Own<kj::PromiseFulfiller<void>> end;
+  kj::Timer* timer = nullptr;
+  kj::Own<kj::TaskSet> clients;
+  kj::Maybe<kj::Promise<void>> accepting;
+
+  static capnp::ReaderOptions reader_options(const net_limits& limits) {
+    capnp::ReaderOptions result;
+    result.traversalLimitInWords = (limits.batch_bytes_max + slack_bytes) / sizeof(capnp::word);
+    return result;
+  }
+
+  void run(std::promise<result<void>>& started) {
+    auto io = kj::setupAsyncIo();
+    auto ended = kj::newPromiseAndFulfiller<void>();
+    end = kj::mv(ended.fulfiller);
+    timer = &io.provider->getTimer();
+    try {
+      auto address =
+          io.provider->getNetwork().parseAddress(options.listen.c_str(), 0).wait(io.waitScope);
+      listener = address->listen();
+      bound = static_cast<std::uint16_t>(listener->getPort());
+    } catch (const kj::Exception& e) {
+      started.set_value(
+          failure{ec::bad_argument, "cannot listen on " + options.listen +
+                                        " (net.listen): " + e.getDescription().cStr() +
+                                        "; is another process using the port?"});
+      return;
+    }
+    clients = kj::heap<kj::TaskSet>(static_cast<kj::TaskSet::ErrorHandler&>(*this));
+    auto outgoing = out->run(*io.lowLevelProvider).eagerlyEvaluate([this](kj::Exception&& e) {
+      options.log("the way from actors to connections broke: " + describe(e));
+    });
+    accepting = accept().eagerlyEvaluate(
+        [this](kj::Exception&& e) { options.log("accepting connections ended: " + describe(e)); });
+    started.set_value({});
+    ended.promise.wait(io.waitScope);
+    accepting = nullptr;
+    clients = nullptr; // ends every connection; their sessions are told
+    listener = nullptr;
+    outgoing = nullptr;
+  }
+
+  kj::Promise<void> accept() {
+    return listener->accept().then([this](kj::Own<kj::AsyncIoStream> stream) {
+      if (open < options.limits.connections_max)
+        clients->add(serve(kj::mv(stream)));
+      else
+        options.log("a connection was refused: net.connections-max (" +
+                    std::to_string(options.limits.connections_max) + ") are open");
+      return accept();
+    });
+  }
+
+  kj::Promise<void> serve(kj::Own<kj::AsyncIoStream> stream) {
+    auto served = kj::heap<client>(*this, kj::mv(stream));
+    auto* c = served.get();
+    ++open;
+    const auto patience = options.limits.login_timeout.count() * kj::MILLISECONDS;
+    auto silent = timer->afterDelay(patience).then([c]() -> kj::Promise<void> {
+      if (c->link.has_logged_in())
+        return kj::NEVER_DONE;
+      return kj::READY_NOW; // it has not logged in: the connection ends
+    });
+    return c->network.onDisconnect()
+        .exclusiveJoin(kj::mv(silent))
+        .attach(kj::mv(served), kj::defer([this] { --open; }));
+  }
+
+  void taskFailed(kj::Exception&& e) override { options.log("a connection ended: " + describe(e)); }
+
+  static std::string describe(const kj::Exception& e) { return e.getDescription().cStr(); }
+};
+
+rpc_server::rpc_server(std::unique_ptr<impl> started) : impl_{std::move(started)} {}
+
+result<std::unique_ptr<rpc_server>> rpc_server::start(server_options options) {
+  auto made = std::make_unique<impl>();
+  made->options = std::move(options);
+  std::promise<result<void>> started;
+  auto outcome = started.get_future();
+  made->loop = std::thread{[&started, i = made.get()] { i->run(started); }};
+  if (auto listening = outcome.get(); !listening) {
+    made->loop.join();
+    return listening.error();
+  }
+  return std::unique_ptr<rpc_server>{new rpc_server{std::move(made)}};
+}
+
+rpc_server::~rpc_server() {
+  impl_->out->push([i = impl_.get()] { i->end->fulfill(); });
+  impl_->loop.join();
+}
+
+std::uint16_t rpc_server::port() const noexcept { return impl_->bound; }
+
+void rpc_server::stop_accepting() {
+  impl_->out->push([i = impl_.get()] {
+    i->accepting = nullptr;
+    i->listener = nullptr;
+  });
+}
+
+} // namespace waybill::rpc
