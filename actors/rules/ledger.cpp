@@ -13,8 +13,7 @@ namespace {
 /// Further faults are counted, and told as a number: a broken log has as many as it has entries.
 constexpr std::size_t faults_named_max = 1'000;
 
-// ---- sets of offsets: ascending, disjoint, none empty, not adjacent
-// ------------------------------
+// ---- sets of offsets: ascending, disjoint, none empty, not adjacent ----------------------------
 
 using offset_set = std::vector<offset_range>;
 
@@ -66,8 +65,7 @@ std::uint64_t size(const std::vector<offset_range>& ranges) {
   return sum;
 }
 
-// ---- text
-// ----------------------------------------------------------------------------------------
+// ---- text --------------------------------------------------------------------------------------
 
 std::string span_text(const char* one, const char* many, std::uint64_t first, std::uint64_t last) {
   return first == last
@@ -102,8 +100,7 @@ private:
   std::vector<std::string> faults_;
 };
 
-// ---- the chain
-// -----------------------------------------------------------------------------------
+// ---- the chain ---------------------------------------------------------------------------------
 
 /// Follows one partition's log from its first entry to `end`, over dropped ranges.
 class chain_walk {
@@ -288,8 +285,7 @@ void chain_walk::finish() {
 
 } // namespace
 
-// ---- auditor
-// -------------------------------------------------------------------------------------
+// ---- auditor -----------------------------------------------------------------------------------
 
 struct auditor::impl {
   audit_basis basis;

@@ -87,8 +87,7 @@ struct producers::impl {
   batch_verdict judge_repeat(const batch_claim& claim) const;
 };
 
-// ---- replicated
-// ----------------------------------------------------------------------------------
+// ---- replicated --------------------------------------------------------------------------------
 
 /// Finds or begins a producer, and marks it used.
 committed_producer& producers::impl::touch(std::string_view producer, wall_time stamped) {
@@ -208,8 +207,7 @@ void producers::snapshot(partition_snapshot& into) const {
                               {each.batches.begin(), each.batches.end()}});
 }
 
-// ---- the leader
-// ----------------------------------------------------------------------------------
+// ---- the leader --------------------------------------------------------------------------------
 
 /// Who may publish now, by the newest opening in the log; none: nobody has opened it, or it is
 /// forgotten.

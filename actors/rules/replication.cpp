@@ -9,8 +9,7 @@
 
 namespace waybill {
 
-// ---- commit_rule
-// ---------------------------------------------------------------------------------
+// ---- commit_rule -------------------------------------------------------------------------------
 
 commit_rule::commit_rule(options o) : options_{std::move(o)}, committed_{options_.committed} {
   WAYBILL_ASSERT(options_.min_in_sync >= 1);
@@ -68,8 +67,7 @@ bool commit_rule::advance() {
   return true;
 }
 
-// ---- match_entries
-// -------------------------------------------------------------------------------
+// ---- match_entries -----------------------------------------------------------------------------
 
 namespace {
 

@@ -125,8 +125,7 @@ TEST_CASE("what is older than the remembered batches is never taken as new", "[p
   CHECK(snapshot_of(s.rules, s.committed_index()).producers.at(0).batches.size() == 3);
 }
 
-// ---- openings
-// ------------------------------------------------------------------------------------
+// ---- openings ----------------------------------------------------------------------------------
 
 TEST_CASE("only the holder reconnects; whoever takes over becomes the holder", "[producers]") {
   scene s;
@@ -171,8 +170,7 @@ TEST_CASE("an opening keeps what its producer has sent", "[producers]") {
   CHECK(s.rules.last_number("loader") == batch_number{3});
 }
 
-// ---- bounds
-// --------------------------------------------------------------------------------------
+// ---- bounds ------------------------------------------------------------------------------------
 
 TEST_CASE("beyond the most producers the one unused for longest is forgotten", "[producers]") {
   scene s{{.producers_max = 3}};

@@ -21,8 +21,7 @@ log_position at(std::uint64_t index, std::uint64_t written, std::uint64_t hash) 
   return {log_index{index}, epoch{written}, hash128{hash, hash}};
 }
 
-// ---- commit_rule
-// ---------------------------------------------------------------------------------
+// ---- commit_rule -------------------------------------------------------------------------------
 
 /// Epoch 5, whose start entry is 8, in a log of which 4 is known committed.
 commit_rule rule_of(std::vector<replica_name> in_sync, std::size_t min_in_sync) {
@@ -173,8 +172,7 @@ TEST_CASE("in any order of answers exactly what all members have is committed", 
   }
 }
 
-// ---- match_entries
-// -------------------------------------------------------------------------------
+// ---- match_entries -----------------------------------------------------------------------------
 
 /// A follower's log and what it does with a message, as its shell does.
 struct follower {
