@@ -462,6 +462,8 @@ using session_supervisor_actor = caf::typed_actor<
     caf::reacts_to<atom::login, port_ptr, call_id>,
     caf::reacts_to<atom::open, port_ptr, call_id, open_producer_call>,
     caf::reacts_to<atom::subscribe, port_ptr, call_id, subscribe_call>,
+    // To itself: it has been stopping for long enough.
+    caf::reacts_to<atom::tick>,
     // No new sessions; the open ones end: subscriptions give back, producers answer `stopping`.
     caf::replies_to<atom::stop>::with<caf::unit_t>>;
 

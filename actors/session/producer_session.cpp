@@ -1,0 +1,249 @@
+#include "actors/session/producer_session.hpp"
+
+#include "actors/session/topic_leaders.hpp"
+#include "storage/records_codec.hpp"
+
+#include <algorithm>
+
+namespace waybill {
+
+struct producer_session_state {
+  static inline const char* name = "producer-session";
+
+  struct place {
+    partition_leader_actor leader; ///< none: it is being looked up
+    producer_epoch opened;
+    batch_number last;
+    bool open = false;
+  };
+
+  producer_session_actor::stateful_pointer<producer_session_state> self;
+  producer_session_args args;
+  topic_id topic;
+  std::vector<place> places;
+  struct asked {
+    call_id call;
+    std::uint32_t partition = 0;
+  };
+  std::map<std::uint64_t, asked> unanswered; ///< by question
+  std::uint64_t next_question = 1;
+  bool opening = true;
+  bool ending = false;
+  bool looking = false;
+
+  [[nodiscard]] const std::string& topic_name() const { return args.producer.topic; }
+
+  void start(producer_session_args a) {
+    args = std::move(a);
+    for (const auto& each : {args.producer.topic, args.producer.name})
+      if (!is_valid_name(each))
+        return refuse({ec::bad_name, "\"" + each +
+                                         "\" is no name: 1 to 128 of a-z A-Z 0-9 . _ -, "
+                                         "not beginning with a dot"});
+    look_up_topic(self, args.node, topic_name(),
+                  [this](const topic_ptr& found, const failure* why) {
+                    if (why)
+                      refuse(*why);
+                    else
+                      open_everywhere(*found);
+                  });
+  }
+
+  /// It was never open: the call is answered, and nothing is left.
+  void refuse(const failure& why) {
+    if (!opening)
+      return;
+    opening = false;
+    args.port->answer(args.opening, why);
+    self->quit();
+  }
+
+  void open_everywhere(const topic_view& found) {
+    topic = found.id;
+    places.resize(found.partitions.size());
+    for (std::uint32_t number = 0; number < places.size(); ++number) {
+      const auto& [leader, why] = found.partitions[number];
+      if (!leader)
+        return refuse(why);
+      bind(number, leader);
+      self->request(leader, args.node->bounds.storage.request_timeout, atom::open_v,
+                    args.producer.name, args.producer.instance, args.producer.take_over)
+          .then([this, number](const opened_here& opened) { opened_at(number, opened); },
+                [this](const caf::error& error) { refuse(to_failure(error)); });
+    }
+  }
+
+  void bind(std::uint32_t number, const partition_leader_actor& leader) {
+    places[number].leader = leader;
+    self->monitor(leader);
+  }
+
+  void opened_at(std::uint32_t number, const opened_here& opened) {
+    auto& p = places[number];
+    p.opened = opened.opened;
+    p.last = opened.last;
+    p.open = true;
+    if (!opening || !std::ranges::all_of(places, &place::open))
+      return;
+    opening = false;
+    std::vector<batch_number> last;
+    for (const auto& each : places)
+      last.push_back(each.last);
+    args.port->answer(args.opening, opened_producer{self, std::move(last)});
+  }
+
+  // ---- Batches
+  // ------------------------------------------------------------------------------------
+
+  [[nodiscard]] std::optional<failure> refusal(std::uint32_t partition,
+                                               const shared_bytes& batch) const {
+    const auto& limits = args.node->bounds.net;
+    if (ending)
+      return failure{ec::stopping, "the node is stopping; repeat elsewhere or later"};
+    if (partition >= places.size())
+      return failure{ec::unknown_partition, "topic \"" + topic_name() + "\" has partitions 0 to " +
+                                                std::to_string(places.size() - 1) + ", not " +
+                                                std::to_string(partition)};
+    if (!places[partition].leader)
+      return failure{ec::partition_offline, partition_name(topic_name(), partition) +
+                                                " has no leader at this moment; repeat"};
+    if (unanswered.size() >= limits.in_flight_max)
+      return failure{ec::overloaded, "this producer has as many batches without an answer as "
+                                     "net.in-flight-max (" +
+                                         std::to_string(limits.in_flight_max) + ") allows"};
+    if (batch.size() > limits.batch_bytes_max)
+      return failure{ec::batch_too_large, "the batch has " + std::to_string(batch.size()) +
+                                              " bytes, more than " + "net.batch-bytes-max (" +
+                                              std::to_string(limits.batch_bytes_max) +
+                                              ") allows: send fewer messages in one"};
+    return std::nullopt;
+  }
+
+  void publish(call_id call, std::uint32_t partition, batch_number number, batch_number previous,
+               const shared_bytes& batch) {
+    const auto& limits = args.node->bounds.net;
+    if (const auto why = refusal(partition, batch))
+      return args.port->answer(call, *why);
+    const auto messages =
+        check_batch(batch.view(), {limits.batch_messages_max, limits.message_bytes_max});
+    if (!messages)
+      return args.port->answer(call, messages.error());
+    auto& p = places[partition];
+    const auto question = next_question++;
+    unanswered.emplace(question, asked{call, partition});
+    self->send(p.leader, atom::publish_v, caf::actor_cast<publisher_actor>(self),
+               publish_request{question, args.producer.name, p.opened, number, previous,
+                               hash_of(batch.view()), *messages,
+                               encode_publish_body({args.producer.name, p.opened, number, previous,
+                                                    batch.view()})});
+  }
+
+  void published(publish_outcomes& outcomes) {
+    for (auto& outcome : outcomes)
+      if (const auto found = unanswered.extract(outcome.question))
+        args.port->answer(found.mapped().call, std::move(outcome));
+    end_if_idle();
+  }
+
+  // ---- Leaders that end
+  // -----------------------------------------------------------------------------
+
+  void leader_down(const caf::down_msg& down) {
+    for (std::uint32_t number = 0; number < places.size(); ++number) {
+      auto& p = places[number];
+      if (p.leader.address() != down.source)
+        continue;
+      p.leader = partition_leader_actor{};
+      if (opening)
+        return refuse(
+            {ec::not_leader, "a leader ended while the producer was being opened; repeat"});
+      answer_for(number, {ec::not_leader, "the leader of " + partition_name(topic_name(), number) +
+                                              " ended before it answered; repeat"});
+    }
+    end_if_idle();
+    look_up_later();
+  }
+
+  void answer_for(std::uint32_t number, const failure& why) {
+    std::erase_if(unanswered, [&](const auto& each) {
+      if (each.second.partition == number)
+        args.port->answer(each.second.call, why);
+      return each.second.partition == number;
+    });
+  }
+
+  void look_up_later() {
+    if (!looking && !ending) {
+      looking = true;
+      self->delayed_send(self, look_up_again, atom::tick_v);
+    }
+  }
+
+  /// The new leader has this producer's opening in its log: nothing is opened again.
+  void look_up() {
+    look_up_topic(
+        self, args.node, topic_name(), [this](const topic_ptr& found, const failure* why) {
+          looking = false;
+          if ((why && why->code == ec::unknown_topic) || (found && found->id != topic))
+            return self->quit(
+                to_error({ec::unknown_topic, "the topic \"" + topic_name() + "\" was deleted"}));
+          if (found)
+            for (std::uint32_t number = 0; number < places.size(); ++number)
+              if (!places[number].leader && found->partitions[number].leader)
+                bind(number, found->partitions[number].leader);
+          if (!std::ranges::all_of(places, [](const place& p) { return bool(p.leader); }))
+            look_up_later();
+        });
+  }
+
+  // ---- The end
+  // --------------------------------------------------------------------------------------
+
+  /// What leaders have is still answered; then the session ends.
+  void end() {
+    if (opening)
+      return refuse({ec::stopping, "the node is stopping; repeat elsewhere or later"});
+    ending = true;
+    end_if_idle();
+  }
+
+  void end_if_idle() {
+    if (ending && unanswered.empty())
+      self->quit(to_error({ec::stopping, "the node is stopping; repeat elsewhere or later"}));
+  }
+};
+
+static producer_session_actor::behavior_type
+producer_session(producer_session_actor::stateful_pointer<producer_session_state> self,
+                 producer_session_args args) {
+  auto& state = self->state;
+  state.self = self;
+  self->set_down_handler([&state](const caf::down_msg& down) { state.leader_down(down); });
+  self->set_exit_handler([&state, self](const caf::exit_msg& m) {
+    if (to_failure(m.reason).code == ec::stopping)
+      state.end();
+    else
+      self->quit(m.reason);
+  });
+  state.start(std::move(args));
+  return {
+      [&state](atom::published, publish_outcomes& outcomes) { state.published(outcomes); },
+      [&state](atom::publish, call_id call, std::uint32_t partition, batch_number number,
+               batch_number previous, const shared_bytes& batch) {
+        state.publish(call, partition, number, previous, batch);
+      },
+      [&state, self](atom::close, call_id call) {
+        state.args.port->answer(call, done{});
+        self->quit();
+      },
+      [self](atom::vanished) { self->quit(); },
+      [&state](atom::tick) { state.look_up(); },
+  };
+}
+
+producer_session_actor spawn_producer_session(caf::actor_system& system,
+                                              producer_session_args args) {
+  return system.spawn(producer_session, std::move(args));
+}
+
+} // namespace waybill
