@@ -3,6 +3,7 @@
 #include "actors/rules/ledger.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 #include <utility>
@@ -287,7 +288,30 @@ void chain_walk::finish() {
 
 // ---- auditor -----------------------------------------------------------------------------------
 
+namespace {
+
+offset_range one(message_offset at) { return {at, message_offset{at.value + 1}}; }
+
+offset_set dead_of(const group_snapshot& group) {
+  offset_set dead;
+  for (const auto& each : group.dead_letters)
+    add_behind(dead, one(each.first));
+  return dead;
+}
+/// What the group has not settled of the messages before `end`.
+offset_set needed_by(const group_snapshot& group, message_offset end) {
+  return without(to_set({{std::max(group.start, group.floor), end}}), to_set(group.settled));
+}
+
+} // namespace
+
 struct auditor::impl {
+  /// A group when all dead letters had been told.
+  struct later_group {
+    offset_set dead;
+    offset_set needed;
+  };
+  std::optional<std::map<std::string, later_group>> later;
   audit_basis basis;
   fault_list faults;
   chain_walk walk;
@@ -299,7 +323,8 @@ struct auditor::impl {
   }
 
   group_books draw_up(const group_snapshot& group);
-  void check_dead_letters(const group_snapshot& group, group_books& books);
+  void check_dead_letters(const group_snapshot& group, const offset_set& needed,
+                          group_books& books);
   void check_held(const std::string& group, const offset_set& needed, group_books& books);
   void fault(const std::string& group, const offset_set& ranges, const std::string& what);
 };
@@ -311,23 +336,32 @@ void auditor::impl::fault(const std::string& group, const offset_set& ranges,
 }
 
 /// Compares what the store holds for a group with what the state says it holds.
-void auditor::impl::check_dead_letters(const group_snapshot& group, group_books& books) {
-  const auto as_range = [](message_offset at) {
-    return offset_range{at, message_offset{at.value + 1}};
-  };
-  std::vector<offset_range> stored, expected;
+void auditor::impl::check_dead_letters(const group_snapshot& group, const offset_set& needed,
+                                       group_books& books) {
+  std::vector<offset_range> stored;
   if (const auto found = dead_letters.find(group.group); found != dead_letters.end())
     for (const auto each : found->second)
-      stored.push_back(as_range(each));
-  for (const auto& each : group.dead_letters)
-    expected.push_back(as_range(each.first));
-  const auto stored_set = to_set(stored), expected_set = to_set(expected);
-  fault(group.group, without(expected_set, stored_set), "the dead letter is missing in the store");
-  fault(group.group, without(stored_set, expected_set),
-        "the store has a dead letter that the group does not know");
+      stored.push_back(one(each));
+  const auto stored_set = to_set(stored), expected = dead_of(group);
+  auto missing = without(expected, stored_set), extra = without(stored_set, expected);
+  if (later) {
+    const auto now = later->find(group.group);
+    const auto held = now == later->end() ? offset_set{} : now->second.dead;
+    const auto still_needed = now == later->end() ? offset_set{} : now->second.needed;
+    auto unsettled = needed; // at the basis; what came after it was as well
+    add_behind(unsettled, {basis.state.next_offset,
+                           message_offset{std::numeric_limits<std::uint64_t>::max()}});
+    const auto died = without(common(extra, unsettled), still_needed);
+    const auto left = without(missing, held);
+    extra = without(extra, died);
+    missing = without(missing, left);
+    books.dead += size(left); // they were there at the basis
+  }
+  fault(group.group, missing, "the dead letter is missing in the store");
+  fault(group.group, extra, "the store has a dead letter that the group does not know");
   if (size(stored_set) != stored.size())
     faults.add("group '" + group.group + "': the store told a dead letter twice");
-  books.dead = size(stored_set);
+  books.dead += size(common(stored_set, expected)) + size(extra);
   if (group.counts.dead != books.dead + books.redriven + books.purged)
     faults.add("group '" + group.group + "': " + std::to_string(group.counts.dead) +
                " messages became dead letters, but " + std::to_string(books.dead) + " are held, " +
@@ -366,11 +400,10 @@ group_books auditor::impl::draw_up(const group_snapshot& group) {
   books.redriven = group.counts.redriven;
   books.purged = group.counts.purged;
   books.for_others = group.counts.for_others;
-  const auto from = std::max(group.start, group.floor);
-  const auto needed = without(to_set({{from, basis.state.next_offset}}), to_set(group.settled));
+  const auto needed = needed_by(group, basis.state.next_offset);
   fault(group.group, without(needed, walk.present), "not settled, and no longer in the log");
   check_held(group.group, needed, books);
-  check_dead_letters(group, books);
+  check_dead_letters(group, needed, books);
   books.balances = faults.count() == faults_before &&
                    books.arrived == books.acked + books.ready + books.leased + books.delayed +
                                         books.dead + books.redriven + books.purged +
@@ -391,6 +424,12 @@ void auditor::unreadable(const std::string& what) {
 
 void auditor::dead_letter(const std::string& group, message_offset offset) {
   impl_->dead_letters[group].push_back(offset);
+}
+
+void auditor::meanwhile(const partition_snapshot& later) {
+  auto& groups = impl_->later.emplace();
+  for (const auto& each : later.groups)
+    groups[each.group] = {dead_of(each), needed_by(each, later.next_offset)};
 }
 
 partition_books auditor::close() {

@@ -53,7 +53,8 @@ struct audit_basis {
 /// the state's. A fault begins with `topic#number: `. The first 1,000 are named, further ones
 /// counted. Memory: the basis, and a range for each gap of the log.
 /// @pre the store was pinned before `basis` was taken: what was dropped lies at or below its
-/// position; and the dead letters told are those of that position: none came or went since
+/// position; and the dead letters that are told are those of that position, or `meanwhile` says
+/// what became of them
 class auditor {
 public:
   /// `dropped` as the store tells it while pinned.
@@ -67,6 +68,11 @@ public:
   void unreadable(const std::string& what);
   /// A dead letter that the store holds for a group.
   void dead_letter(const std::string& group, message_offset offset);
+  /// For a partition at work: its state when all dead letters had been told. Excused are then
+  /// those that came and whose message was unsettled at the basis and is settled in `later`, and
+  /// those that are gone and no more in `later`, redriven, purged, or with their group. Without
+  /// this call none is.
+  void meanwhile(const partition_snapshot& later);
   /// After all, once: the books. They balance when there is no fault, `confirmed` is live +
   /// dropped, and for each group `arrived` is the sum of the other terms; each term is counted by
   /// itself.

@@ -37,6 +37,64 @@ TEST_CASE("a dead letter that is missing, extra or told twice is named", "[ledge
   });
 }
 
+/// Audits what the history says now against the state that it came to meanwhile.
+partition_books audit_at_work(const books_history& h, const partition_snapshot& later) {
+  auditor a{h.basis, h.dropped};
+  for (const auto& each : h.log)
+    a.entry(each);
+  for (const auto& [group, offset] : h.dead_letters)
+    a.dead_letter(group, offset);
+  a.meanwhile(later);
+  return a.close();
+}
+
+TEST_CASE("dead letters that came or went while they were read are no fault", "[ledger]") {
+  int seen = 0;
+  for_histories([&](books_history& h) {
+    auto later = h.basis.state;
+    REQUIRE(audit_at_work(h, later).balances);
+    auto& group = later.groups[0];
+    const auto own =
+        std::ranges::find(h.dead_letters, group.group, [](const auto& each) { return each.first; });
+    std::uint64_t needed = 0;
+    while (needed < h.basis.state.confirmed && !h.is_needed("early", message_offset{needed}))
+      ++needed;
+    if (own == h.dead_letters.end() || needed == h.basis.state.confirmed)
+      return;
+    ++seen;
+    const auto gone = own->second;
+    h.dead_letters.erase(own);
+    h.dead_letters.emplace_back("early", message_offset{needed});
+    REQUIRE(names(audit_at_work(h, later), "message " + std::to_string(gone.value) +
+                                               ": the dead letter is missing in the store"));
+    REQUIRE(names(audit_at_work(h, later), "message " + std::to_string(needed) +
+                                               ": the store has a dead letter that the group"));
+    group.dead_letters.erase(gone);
+    group.settled.push_back({message_offset{needed}, message_offset{needed + 1}});
+    std::ranges::sort(group.settled);
+    // Another one came and died since.
+    h.dead_letters.emplace_back("early", later.next_offset);
+    REQUIRE(names(h.audit(), "the store has a dead letter that the group does not know"));
+    group.settled.push_back({later.next_offset, message_offset{later.next_offset.value + 1}});
+    later.next_offset.value += 1;
+    const auto books = audit_at_work(h, later);
+    INFO(all_of(books));
+    REQUIRE(books.balances);
+    REQUIRE(books.groups[0].dead == h.basis.state.groups[0].dead_letters.size());
+    h.dead_letters.emplace_back("early", gone); // and one that was settled all the time is a fault
+    std::uint64_t settled = 0;
+    while (settled < h.basis.state.confirmed &&
+           h.where("early", message_offset{settled}) != place::acked)
+      ++settled;
+    h.dead_letters.emplace_back("early", message_offset{settled});
+    REQUIRE_FALSE(audit_at_work(h, later).balances);
+    later.groups.erase(later.groups.begin()); // the group itself was removed
+    std::erase_if(h.dead_letters, [](const auto& each) { return each.first == "early"; });
+    REQUIRE(audit_at_work(h, later).balances);
+  });
+  CHECK(seen > 0);
+}
+
 TEST_CASE("dead letters and deliveries of a group that does not exist are named", "[ledger]") {
   books_history h{7};
   h.dead_letters.emplace_back("gone", message_offset{1});
