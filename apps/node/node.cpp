@@ -1,0 +1,185 @@
+#include "apps/node/node.hpp"
+
+#include "actors/context.hpp"
+#include "actors/node/node_supervisor.hpp"
+#include "net/rpc/rpc_server.hpp"
+#include "storage/store.hpp"
+
+#include <mutex>
+#include <random>
+
+namespace waybill {
+
+namespace {
+
+process_id draw_process_id() {
+  std::random_device source;
+  return process_id{(std::uint64_t{source()} << 32) | source()};
+}
+
+store_options options_of(const node_config& config, const node_options& options) {
+  const auto& bounds = config.bounds().storage;
+  store_options result;
+  result.directory = config.values().node.data_dir;
+  result.generation_bytes = bounds.generation_bytes;
+  result.generation_entries = bounds.generation_entries;
+  result.write_buffer_bytes = bounds.write_buffer_bytes;
+  result.block_cache_bytes = bounds.block_cache_bytes;
+  result.open_generations_max = bounds.open_generations_max;
+  result.tables_bytes_max = bounds.tables_bytes_max;
+  result.empty_below_percent = bounds.empty_below_percent;
+  result.env = options.env;
+  result.log = [log = options.log](const std::string& line) { log(log_level::info, line); };
+  return result;
+}
+
+/// Tells the node when its root ends.
+caf::behavior root_watcher(caf::event_based_actor* self, node_supervisor_actor root,
+                           std::function<void(const caf::error&)> ended) {
+  self->monitor(root);
+  self->set_down_handler([self, ended](const caf::down_msg& down) {
+    ended(down.reason);
+    self->quit();
+  });
+  return {[](atom::stop) {}};
+}
+
+} // namespace
+
+struct node::impl {
+  node_config& config;
+  node_options options;
+  context_ptr context;
+  std::unique_ptr<caf::actor_system> system;
+  node_supervisor_actor root;
+  std::unique_ptr<rpc::rpc_server> server;
+
+  std::mutex guard;
+  bool stopped = false;
+  std::optional<failure> why;
+  std::function<void(const failure&)> then;
+
+  impl(node_config& c, node_options o) : config{c}, options{std::move(o)} {}
+
+  result<void> start() {
+    auto opened = store::open(options_of(config, options));
+    if (!opened)
+      return opened.error();
+    const auto& settings = config.values();
+    context = std::make_shared<node_context>(config.bounds(), settings.node.id, draw_process_id(),
+                                             std::shared_ptr<store>{*std::move(opened)});
+    context->development = config.development();
+    config.add_message_types<caf::id_block::waybill>();
+    system = std::make_unique<caf::actor_system>(config);
+    root = spawn_node_supervisor(*system, {context, [this](const alarm_report& a) { tell(a); }});
+    system->spawn<caf::hidden>(root_watcher, root,
+                               [this](const caf::error& reason) { root_ended(reason); });
+    caf::scoped_actor asker{*system};
+    result<void> outcome;
+    // Without a time-out: recovery takes as long as there is to recover; a root that fails answers.
+    asker->request(root, caf::infinite, atom::open_v)
+        .receive([](caf::unit_t) {}, [&](const caf::error& error) { outcome = to_failure(error); });
+    if (!outcome)
+      return outcome;
+    return listen();
+  }
+
+  result<void> listen() {
+    const auto& settings = config.values();
+    auto started = rpc::rpc_server::start({
+        to_string(settings.net.listen),
+        settings.node.id,
+        context->development,
+        config.bounds().net,
+        config.bounds().producers.remembered_batches,
+        [this] { return find_role<session_supervisor_actor>(*system, role::session_supervisor); },
+        [log = options.log](const std::string& line) { log(log_level::info, line); },
+    });
+    if (!started)
+      return started.error();
+    server = *std::move(started);
+    return {};
+  }
+
+  void tell(const alarm_report& alarm) const {
+    if (!alarm.raised) {
+      if (!alarm.detail.empty())
+        options.log(log_level::info, alarm.name + " is over: " + alarm.detail);
+      return;
+    }
+    const auto level = alarm.level == alarm_level::critical  ? log_level::error
+                       : alarm.level == alarm_level::warning ? log_level::warning
+                                                             : log_level::info;
+    options.log(level, "ALARM " + alarm.name + " (" + alarm.subject + "): " + alarm.detail);
+  }
+
+  void root_ended(const caf::error& reason) {
+    std::function<void(const failure&)> callback;
+    {
+      const std::lock_guard lock{guard};
+      if (stopped)
+        return;
+      why = to_failure(reason);
+      callback = then;
+    }
+    if (callback)
+      callback(*why);
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock{guard};
+      if (std::exchange(stopped, true))
+        return;
+    }
+    if (server)
+      server->stop_accepting();
+    if (system && !why) {
+      caf::scoped_actor asker{*system};
+      // Every step below has its own patience, so this ends.
+      asker->request(root, caf::infinite, atom::stop_v)
+          .receive([](caf::unit_t) {}, [](const caf::error&) {});
+    }
+    server.reset();
+    root = node_supervisor_actor{};
+    system.reset();
+    context.reset();
+  }
+};
+
+node::node(std::unique_ptr<impl> started) : impl_{std::move(started)} {}
+
+result<std::unique_ptr<node>> node::start(node_config& config, node_options options) {
+  auto made = std::make_unique<impl>(config, std::move(options));
+  if (const auto started = made->start(); !started) {
+    made->stop();
+    return started.error();
+  }
+  return std::unique_ptr<node>{new node{std::move(made)}};
+}
+
+node::~node() { impl_->stop(); }
+
+std::uint16_t node::port() const { return impl_->server->port(); }
+
+void node::stop() { impl_->stop(); }
+
+std::optional<failure> node::failed() const {
+  const std::lock_guard lock{impl_->guard};
+  return impl_->why;
+}
+
+void node::on_failure(std::function<void(const failure&)> then) {
+  std::optional<failure> already;
+  {
+    const std::lock_guard lock{impl_->guard};
+    impl_->then = then;
+    already = impl_->why;
+  }
+  if (already)
+    then(*already);
+}
+
+caf::actor_system& node::system() { return *impl_->system; }
+
+} // namespace waybill
