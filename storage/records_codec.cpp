@@ -1,0 +1,450 @@
+// The records and the checkpoint of a partition, field by field, to Cap'n Proto and back. What was
+// read is checked for what its type promises: an enum's number, a range's order, a span's size.
+#include "storage/records_codec.hpp"
+
+#include "storage/flat_message.hpp"
+#include "storage/format.capnp.h"
+
+#include <cmath>
+#include <limits>
+
+namespace waybill {
+namespace {
+
+using detail::bad_content;
+using detail::data_of;
+using detail::flat_message;
+using detail::flatten;
+using detail::read_flat;
+
+// ---- Leaves -------------------------------------------------------------------------------------
+
+kj::StringPtr text_of(const std::string& s) { return {s.c_str(), s.size()}; }
+std::string string_of(capnp::Text::Reader t) { return {t.begin(), t.size()}; }
+std::string bytes_of(capnp::Data::Reader d) {
+  return {reinterpret_cast<const char*>(d.begin()), d.size()};
+}
+
+std::int64_t stamp_of(wall_time t) { return t.time_since_epoch().count(); }
+wall_time time_of(std::int64_t stamp) { return wall_time{milliseconds{stamp}}; }
+
+std::uint64_t span_of(milliseconds m) { return static_cast<std::uint64_t>(m.count()); }
+milliseconds milliseconds_of(std::uint64_t span) {
+  if (span > static_cast<std::uint64_t>(std::numeric_limits<milliseconds::rep>::max()))
+    throw bad_content{"a span of time is too long"};
+  return milliseconds{static_cast<milliseconds::rep>(span)};
+}
+
+double finite(double x) {
+  if (!std::isfinite(x))
+    throw bad_content{"a factor is not a number"};
+  return x;
+}
+
+failed_because why_of(std::uint8_t number) {
+  if (number < 1 || number > 4)
+    throw bad_content{"why number " + std::to_string(number) + " is not known here"};
+  return static_cast<failed_because>(number);
+}
+
+group_action action_of(std::uint8_t number) {
+  if (number < 1 || number > 3)
+    throw bad_content{"group action number " + std::to_string(number) + " is not known here"};
+  return static_cast<group_action>(number);
+}
+
+std::string name_of(capnp::Text::Reader t) {
+  auto name = string_of(t);
+  if (!is_valid_name(name))
+    throw bad_content{"a name in it is none"};
+  return name;
+}
+
+void put(format::OffsetRange::Builder out, const offset_range& r) {
+  out.setFirst(r.first.value);
+  out.setEnd(r.end.value);
+}
+offset_range take(format::OffsetRange::Reader in) {
+  const offset_range r{message_offset{in.getFirst()}, message_offset{in.getEnd()}};
+  if (r.end < r.first)
+    throw bad_content{"a range of offsets ends before it begins"};
+  return r;
+}
+
+void put(format::Position::Builder out, const log_position& p) {
+  out.setIndex(p.index.value);
+  out.setEpoch(p.written.value);
+  out.setHashHigh(p.hash.high);
+  out.setHashLow(p.hash.low);
+}
+log_position take(format::Position::Reader in) {
+  return {log_index{in.getIndex()}, epoch{in.getEpoch()}, {in.getHashHigh(), in.getHashLow()}};
+}
+
+// ---- Lists --------------------------------------------------------------------------------------
+
+// What lists hold; declared here, for a template finds only what stands before it.
+using attempts_item = std::pair<const message_offset, attempts_state>;
+using held_item = std::pair<const message_offset, wall_time>;
+void put(format::AttemptStarted::Builder out, const attempt_started& a);
+void put(format::AttemptFailed::Builder out, const attempt_failed& a);
+void put(format::DeadLetter::Builder out, const dead_letter& d);
+void put(format::GroupChanges::Builder out, const group_changes& g);
+void put(format::RememberedBatch::Builder out, const remembered_batch& b);
+void put(format::ProducerState::Builder out, const producer_snapshot& p);
+void put(format::AttemptsState::Builder out, const attempts_item& item);
+void put(format::DeadLetterHeld::Builder out, const held_item& item);
+void put(format::GroupState::Builder out, const group_snapshot& g);
+void put(format::AddressedRange::Builder out, const addressed_range& a);
+attempt_started take(format::AttemptStarted::Reader in);
+attempt_failed take(format::AttemptFailed::Reader in);
+dead_letter take(format::DeadLetter::Reader in);
+group_changes take(format::GroupChanges::Reader in);
+remembered_batch take(format::RememberedBatch::Reader in);
+producer_snapshot take(format::ProducerState::Reader in);
+attempts_item take(format::AttemptsState::Reader in);
+held_item take(format::DeadLetterHeld::Reader in);
+group_snapshot take(format::GroupState::Reader in);
+addressed_range take(format::AddressedRange::Reader in);
+
+/// Puts each element into a list that `init(size)` makes.
+template <class Init, class Items>
+void put_list(Init init, const Items& items) {
+  if (items.empty())
+    return;
+  auto list = init(static_cast<unsigned>(items.size()));
+  unsigned i = 0;
+  for (const auto& item : items)
+    put(list[i++], item);
+}
+
+template <class T, class List>
+std::vector<T> take_list(List list) {
+  std::vector<T> items;
+  items.reserve(list.size());
+  for (const auto item : list)
+    items.push_back(take(item));
+  return items;
+}
+
+// ---- Changes of delivery state ------------------------------------------------------------------
+
+void put(format::AttemptStarted::Builder out, const attempt_started& a) {
+  out.setOffset(a.offset.value);
+  out.setAttempt(a.attempt);
+}
+attempt_started take(format::AttemptStarted::Reader in) {
+  return {message_offset{in.getOffset()}, in.getAttempt()};
+}
+
+void put(format::AttemptFailed::Builder out, const attempt_failed& a) {
+  out.setOffset(a.offset.value);
+  out.setAttempt(a.attempt);
+  out.setWhy(static_cast<std::uint8_t>(a.why));
+  out.setReason(text_of(a.reason));
+  out.setConsumer(text_of(a.consumer));
+  out.setFirstDelivered(stamp_of(a.first_delivered));
+  out.setNotBefore(stamp_of(a.not_before));
+}
+attempt_failed take(format::AttemptFailed::Reader in) {
+  return {.offset = message_offset{in.getOffset()},
+          .attempt = in.getAttempt(),
+          .why = why_of(in.getWhy()),
+          .reason = string_of(in.getReason()),
+          .consumer = string_of(in.getConsumer()),
+          .first_delivered = time_of(in.getFirstDelivered()),
+          .not_before = time_of(in.getNotBefore())};
+}
+
+void put(format::DeadLetter::Builder out, const dead_letter& d) {
+  out.setOffset(d.offset.value);
+  out.setAttempts(d.attempts);
+  out.setWhy(static_cast<std::uint8_t>(d.why));
+  out.setReason(text_of(d.reason));
+  out.setConsumer(text_of(d.consumer));
+  out.setFirstDelivered(stamp_of(d.first_delivered));
+  out.setPublished(stamp_of(d.published));
+  out.setDied(stamp_of(d.died));
+  out.setMessage(data_of(d.message));
+}
+dead_letter take(format::DeadLetter::Reader in) {
+  return {.offset = message_offset{in.getOffset()},
+          .attempts = in.getAttempts(),
+          .why = why_of(in.getWhy()),
+          .reason = string_of(in.getReason()),
+          .consumer = string_of(in.getConsumer()),
+          .first_delivered = time_of(in.getFirstDelivered()),
+          .published = time_of(in.getPublished()),
+          .died = time_of(in.getDied()),
+          .message = bytes_of(in.getMessage())};
+}
+
+void put(format::GroupChanges::Builder out, const group_changes& g) {
+  out.setGroup(text_of(g.group));
+  put_list([&](unsigned n) { return out.initAcked(n); }, g.acked);
+  put_list([&](unsigned n) { return out.initStarted(n); }, g.started);
+  put_list([&](unsigned n) { return out.initFailed(n); }, g.failed);
+  put_list([&](unsigned n) { return out.initDead(n); }, g.dead);
+}
+group_changes take(format::GroupChanges::Reader in) {
+  return {.group = name_of(in.getGroup()),
+          .acked = take_list<offset_range>(in.getAcked()),
+          .started = take_list<attempt_started>(in.getStarted()),
+          .failed = take_list<attempt_failed>(in.getFailed()),
+          .dead = take_list<dead_letter>(in.getDead())};
+}
+
+void put(format::Policy::Builder out, const group_policy& p) {
+  out.setLeaseMs(span_of(p.lease));
+  out.setAttemptsMax(p.attempts_max);
+  out.setDelayMs(span_of(p.delay));
+  out.setFactor(p.factor);
+  out.setDelayMaxMs(span_of(p.delay_max));
+  out.setJitter(p.jitter);
+}
+group_policy take(format::Policy::Reader in) {
+  return {.lease = milliseconds_of(in.getLeaseMs()),
+          .attempts_max = in.getAttemptsMax(),
+          .delay = milliseconds_of(in.getDelayMs()),
+          .factor = finite(in.getFactor()),
+          .delay_max = milliseconds_of(in.getDelayMaxMs()),
+          .jitter = finite(in.getJitter())};
+}
+
+// ---- The checkpoint -----------------------------------------------------------------------------
+
+void put(format::RememberedBatch::Builder out, const remembered_batch& b) {
+  out.setNumber(b.number.value);
+  out.setHashHigh(b.hash.high);
+  out.setHashLow(b.hash.low);
+  put(out.initEntry(), b.entry);
+  out.setFirstOffset(b.first_offset.value);
+  out.setMessageCount(b.message_count);
+}
+remembered_batch take(format::RememberedBatch::Reader in) {
+  return {.number = batch_number{in.getNumber()},
+          .hash = {in.getHashHigh(), in.getHashLow()},
+          .entry = take(in.getEntry()),
+          .first_offset = message_offset{in.getFirstOffset()},
+          .message_count = in.getMessageCount()};
+}
+
+void put(format::ProducerState::Builder out, const producer_snapshot& p) {
+  out.setProducer(text_of(p.producer));
+  out.setOpened(p.opened.value);
+  out.setInstance(p.instance);
+  out.setLastUsed(stamp_of(p.last_used));
+  out.setLast(p.last.value);
+  put_list([&](unsigned n) { return out.initBatches(n); }, p.batches);
+}
+producer_snapshot take(format::ProducerState::Reader in) {
+  return {.producer = name_of(in.getProducer()),
+          .opened = producer_epoch{in.getOpened()},
+          .instance = in.getInstance(),
+          .last_used = time_of(in.getLastUsed()),
+          .last = batch_number{in.getLast()},
+          .batches = take_list<remembered_batch>(in.getBatches())};
+}
+
+void put(format::AttemptsState::Builder out, const attempts_item& item) {
+  const auto& [offset, a] = item;
+  out.setOffset(offset.value);
+  out.setFailed(a.failed);
+  out.setStarted(a.started);
+  out.setWhy(static_cast<std::uint8_t>(a.why));
+  out.setReason(text_of(a.reason));
+  out.setConsumer(text_of(a.consumer));
+  out.setFirstDelivered(stamp_of(a.first_delivered));
+  out.setNotBefore(stamp_of(a.not_before));
+}
+attempts_item take(format::AttemptsState::Reader in) {
+  return {message_offset{in.getOffset()},
+          {.failed = in.getFailed(),
+           .started = in.getStarted(),
+           .why = why_of(in.getWhy()),
+           .reason = string_of(in.getReason()),
+           .consumer = string_of(in.getConsumer()),
+           .first_delivered = time_of(in.getFirstDelivered()),
+           .not_before = time_of(in.getNotBefore())}};
+}
+
+void put(format::DeadLetterHeld::Builder out, const held_item& item) {
+  out.setOffset(item.first.value);
+  out.setDied(stamp_of(item.second));
+}
+held_item take(format::DeadLetterHeld::Reader in) {
+  return {message_offset{in.getOffset()}, time_of(in.getDied())};
+}
+
+/// A map from a list that is in the order of its keys, each once.
+template <class Map, class List>
+Map take_map(List list) {
+  Map items;
+  for (const auto element : list) {
+    auto item = take(element);
+    if (!items.empty() && !(items.rbegin()->first < item.first))
+      throw bad_content{"offsets in it do not ascend"};
+    items.emplace_hint(items.end(), std::move(item));
+  }
+  return items;
+}
+
+void put(format::GroupCounts::Builder out, const group_counts& c) {
+  out.setArrived(c.arrived);
+  out.setAcked(c.acked);
+  out.setDead(c.dead);
+  out.setRedriven(c.redriven);
+  out.setPurged(c.purged);
+  out.setForOthers(c.for_others);
+}
+group_counts take(format::GroupCounts::Reader in) {
+  return {.arrived = in.getArrived(),
+          .acked = in.getAcked(),
+          .dead = in.getDead(),
+          .redriven = in.getRedriven(),
+          .purged = in.getPurged(),
+          .for_others = in.getForOthers()};
+}
+
+void put(format::GroupState::Builder out, const group_snapshot& g) {
+  out.setGroup(text_of(g.group));
+  put(out.initPolicy(), g.policy);
+  out.setStart(g.start.value);
+  out.setFloor(g.floor.value);
+  put_list([&](unsigned n) { return out.initSettled(n); }, g.settled);
+  put_list([&](unsigned n) { return out.initAttempts(n); }, g.attempts);
+  put_list([&](unsigned n) { return out.initDeadLetters(n); }, g.dead_letters);
+  put(out.initCounts(), g.counts);
+}
+group_snapshot take(format::GroupState::Reader in) {
+  return {.group = name_of(in.getGroup()),
+          .policy = take(in.getPolicy()),
+          .start = message_offset{in.getStart()},
+          .floor = message_offset{in.getFloor()},
+          .settled = take_list<offset_range>(in.getSettled()),
+          .attempts = take_map<std::map<message_offset, attempts_state>>(in.getAttempts()),
+          .dead_letters = take_map<std::map<message_offset, wall_time>>(in.getDeadLetters()),
+          .counts = take(in.getCounts())};
+}
+
+void put(format::AddressedRange::Builder out, const addressed_range& a) {
+  put(out.initOffsets(), a.offsets);
+  out.setGroup(text_of(a.group));
+}
+addressed_range take(format::AddressedRange::Reader in) {
+  return {take(in.getOffsets()), name_of(in.getGroup())};
+}
+
+// ---- Roots --------------------------------------------------------------------------------------
+
+void put(format::DeliveryRecord::Builder out, const delivery_record& r) {
+  put_list([&](unsigned n) { return out.initGroups(n); }, r.groups);
+}
+delivery_record take(format::DeliveryRecord::Reader in) {
+  return {take_list<group_changes>(in.getGroups())};
+}
+
+void put(format::GroupRecord::Builder out, const group_record& r) {
+  out.setAction(static_cast<std::uint8_t>(r.action));
+  out.setGroup(text_of(r.group));
+  put(out.initPolicy(), r.policy);
+  out.setStart(r.start.value);
+}
+group_record take(format::GroupRecord::Reader in) {
+  return {.action = action_of(in.getAction()),
+          .group = name_of(in.getGroup()),
+          .policy = take(in.getPolicy()),
+          .start = message_offset{in.getStart()}};
+}
+
+void put(format::ProducerRecord::Builder out, const producer_record& r) {
+  out.setProducer(text_of(r.producer));
+  out.setOpened(r.opened.value);
+  out.setInstance(r.instance);
+}
+producer_record take(format::ProducerRecord::Reader in) {
+  return {.producer = name_of(in.getProducer()),
+          .opened = producer_epoch{in.getOpened()},
+          .instance = in.getInstance()};
+}
+
+void put(format::RedriveRecord::Builder out, const redrive_record& r) {
+  out.setGroup(text_of(r.group));
+  auto offsets = out.initDeadLetters(static_cast<unsigned>(r.dead_letters.size()));
+  for (unsigned i = 0; i < offsets.size(); ++i)
+    offsets.set(i, r.dead_letters[i].value);
+  out.setBatch(data_of(r.batch));
+}
+redrive_record take(format::RedriveRecord::Reader in) {
+  redrive_record r{.group = name_of(in.getGroup()), .dead_letters = {}, .batch = {}};
+  const auto offsets = in.getDeadLetters();
+  r.dead_letters.reserve(offsets.size());
+  for (const auto offset : offsets)
+    r.dead_letters.push_back(message_offset{offset});
+  r.batch = bytes_of(in.getBatch());
+  return r;
+}
+
+void put(format::PartitionState::Builder out, const partition_snapshot& s) {
+  put(out.initAt(), s.at);
+  out.setNextOffset(s.next_offset.value);
+  out.setLastStamp(stamp_of(s.last_stamp));
+  out.setConfirmed(s.confirmed);
+  put_list([&](unsigned n) { return out.initProducers(n); }, s.producers);
+  put_list([&](unsigned n) { return out.initGroups(n); }, s.groups);
+  put_list([&](unsigned n) { return out.initAddressed(n); }, s.addressed);
+  put_list([&](unsigned n) { return out.initSettledByAll(n); }, s.settled_by_all);
+}
+partition_snapshot take(format::PartitionState::Reader in) {
+  return {.at = take(in.getAt()),
+          .next_offset = message_offset{in.getNextOffset()},
+          .last_stamp = time_of(in.getLastStamp()),
+          .confirmed = in.getConfirmed(),
+          .producers = take_list<producer_snapshot>(in.getProducers()),
+          .groups = take_list<group_snapshot>(in.getGroups()),
+          .addressed = take_list<addressed_range>(in.getAddressed()),
+          .settled_by_all = take_list<offset_range>(in.getSettledByAll())};
+}
+
+template <class Schema, class T>
+std::string encode_as(const T& value) {
+  capnp::MallocMessageBuilder builder;
+  put(builder.initRoot<Schema>(), value);
+  return flatten(builder);
+}
+
+template <class T, class Schema>
+result<T> decode_as(std::string_view bytes, const char* what) {
+  return read_flat<T>(bytes, ec::damaged, what,
+                      [](flat_message& in) -> result<T> { return take(in.root<Schema>()); });
+}
+
+} // namespace
+
+std::string encode(const delivery_record& r) { return encode_as<format::DeliveryRecord>(r); }
+std::string encode(const group_record& r) { return encode_as<format::GroupRecord>(r); }
+std::string encode(const producer_record& r) { return encode_as<format::ProducerRecord>(r); }
+std::string encode(const redrive_record& r) { return encode_as<format::RedriveRecord>(r); }
+std::string encode(const partition_snapshot& r) { return encode_as<format::PartitionState>(r); }
+std::string encode(const dead_letter& r) { return encode_as<format::DeadLetter>(r); }
+
+result<delivery_record> decode_delivery_record(std::string_view bytes) {
+  return decode_as<delivery_record, format::DeliveryRecord>(bytes, "the delivery record");
+}
+result<group_record> decode_group_record(std::string_view bytes) {
+  return decode_as<group_record, format::GroupRecord>(bytes, "the group record");
+}
+result<producer_record> decode_producer_record(std::string_view bytes) {
+  return decode_as<producer_record, format::ProducerRecord>(bytes, "the producer record");
+}
+result<redrive_record> decode_redrive_record(std::string_view bytes) {
+  return decode_as<redrive_record, format::RedriveRecord>(bytes, "the redrive record");
+}
+result<partition_snapshot> decode_partition_snapshot(std::string_view bytes) {
+  return decode_as<partition_snapshot, format::PartitionState>(bytes, "the checkpoint");
+}
+result<dead_letter> decode_dead_letter(std::string_view bytes) {
+  return decode_as<dead_letter, format::DeadLetter>(bytes, "the dead letter");
+}
+
+} // namespace waybill

@@ -34,6 +34,10 @@ struct batch_limits {
 /// @errors `malformed_batch` (not a Batch, no message, or a bad pointer), `limit_reached` (too many
 /// messages), `message_too_large`; the detail names the message's place
 [[nodiscard]] result<std::uint32_t> check_batch(std::string_view batch, const batch_limits& limits);
+/// Every message of a batch that was checked. The views point into `batch`. @errors `damaged`
+[[nodiscard]] result<std::vector<message_view>> read_batch(std::string_view batch);
+/// A serialised `Message`, likewise. @errors `damaged`
+[[nodiscard]] result<message_view> read_message(std::string_view message);
 /// A batch of the messages at `positions` (ascending) of `batch` alone, in that order.
 /// @errors `damaged`
 [[nodiscard]] result<std::string> cut_batch(std::string_view batch,
