@@ -2,6 +2,8 @@
 
 #include "actors/rules/ledger.hpp"
 
+#include <functional>
+
 namespace waybill {
 
 namespace {
@@ -62,56 +64,69 @@ struct storage_reader_state {
     return letter_list{std::move(result)};
   }
 
+  struct audit_under_way {
+    partition_id partition;
+    partition_leader_actor leader;
+    storage_writer_actor writer;
+    std::shared_ptr<store_pin> pin;
+    caf::typed_response_promise<books_ptr> answer;
+  };
+
   /// Pin, then ask the leader, then wait until the writer has written what the leader's state rests
-  /// on, then walk: in this order nothing moves between what is compared.
+  /// on, then walk, then ask the leader what has changed meanwhile: in this order nothing moves
+  /// between what is compared without being known.
   caf::result<books_ptr> audit(partition_id partition, const caf::strong_actor_ptr& asked) {
     const auto leader = caf::actor_cast<partition_leader_actor>(asked);
     const auto writer = find_role<storage_writer_actor>(self->system(), role::storage_writer);
     if (!leader || !writer)
       return to_error({ec::not_leader, "the partition has no leader at this moment: try again"});
-    auto answer = self->make_response_promise<books_ptr>();
-    const std::shared_ptr<store_pin> pin = node->data->pin();
-    const auto patience = node->bounds.storage.request_timeout;
-    self->request(leader, patience, atom::basis_v)
-        .then(
-            [this, answer, pin, partition, writer, patience](const basis_ptr& basis) mutable {
-              self->request(writer, patience, atom::record_v, record_list{})
-                  .then([this, answer, pin, partition,
-                         basis](caf::unit_t) mutable { deliver(answer, walk(partition, *basis)); },
-                        [answer](const caf::error& why) mutable { answer.deliver(why); });
-            },
-            [answer](const caf::error& why) mutable { answer.deliver(why); });
-    return answer;
+    const audit_under_way a{partition, leader, writer, node->data->pin(),
+                            self->make_response_promise<books_ptr>()};
+    self->request(leader, patience(), atom::basis_v)
+        .then([this, a](const basis_ptr& basis) { wait_for_writer(a, basis); }, fails(a));
+    return a.answer;
   }
 
-  static void deliver(caf::typed_response_promise<books_ptr>& answer, result<books_ptr> books) {
-    if (books)
-      answer.deliver(*std::move(books));
-    else
-      answer.deliver(to_error(books.error()));
+  void wait_for_writer(const audit_under_way& a, const basis_ptr& basis) {
+    self->request(a.writer, patience(), atom::record_v, record_list{})
+        .then([this, a, basis](caf::unit_t) { walk(a, *basis); }, fails(a));
   }
 
-  result<books_ptr> walk(partition_id partition, const audit_basis& basis) {
-    auto dropped = node->data->dropped(partition);
+  void walk(audit_under_way a, const audit_basis& basis) {
+    auto dropped = node->data->dropped(a.partition);
     if (!dropped)
-      return dropped.error();
-    auditor books{basis, *std::move(dropped)};
-    for (log_index next{1}; next <= basis.state.at.index;) {
+      return a.answer.deliver(to_error(dropped.error()));
+    const auto books = std::make_shared<auditor>(basis, *std::move(dropped));
+    walk_entries(a.partition, basis.state.at.index, *books);
+    for (const auto& group : basis.state.groups)
+      if (const auto read = walk_letters(a.partition, group.group, *books); !read)
+        books->unreadable(read.error().detail);
+    self->request(a.leader, patience(), atom::basis_v)
+        .then(
+            [a, books](const basis_ptr& later) mutable {
+              books->meanwhile(later->state);
+              a.answer.deliver(std::make_shared<const partition_books>(books->close()));
+            },
+            fails(a));
+  }
+
+  void walk_entries(partition_id partition, log_index last, auditor& books) {
+    for (log_index next{1}; next <= last;) {
       const auto piece = node->data->read(partition, next, piece_bytes);
-      if (!piece) {
-        books.unreadable(piece.error().detail);
-        break;
-      }
+      if (!piece)
+        return books.unreadable(piece.error().detail);
       if (piece->empty())
-        break;
+        return;
       for (const auto& e : *piece)
         books.entry(e);
       next = log_index{piece->back().index.value + 1};
     }
-    for (const auto& group : basis.state.groups)
-      if (const auto read = walk_letters(partition, group.group, books); !read)
-        books.unreadable(read.error().detail);
-    return std::make_shared<const partition_books>(books.close());
+  }
+
+  [[nodiscard]] milliseconds patience() const { return node->bounds.storage.request_timeout; }
+
+  static std::function<void(const caf::error&)> fails(const audit_under_way& a) {
+    return [answer = a.answer](const caf::error& why) mutable { answer.deliver(why); };
   }
 
   result<void> walk_letters(partition_id partition, const std::string& group, auditor& books) {
