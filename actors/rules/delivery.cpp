@@ -1,0 +1,381 @@
+// The delivery rules of one partition: its groups side by side, what they have settled in common,
+// and whom each call concerns. See the header; what one group does is in group.cpp and
+// dispatch.cpp.
+#include "actors/rules/delivery.hpp"
+
+#include "actors/rules/dispatch.hpp"
+#include "actors/rules/gathering.hpp"
+#include "actors/rules/group.hpp"
+#include "actors/rules/offset_set.hpp"
+#include "storage/assert.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <utility>
+
+namespace waybill {
+
+struct delivery::impl {
+  struct member {
+    group state;
+    dispatch leading;
+  };
+
+  delivery_limits bounds;
+  message_offset next;
+  std::map<std::string, member, std::less<>> groups; ///< members never move
+  std::vector<addressed_range> addressed;            ///< ascending
+  offset_set settled_by_all;
+
+  // The leader's.
+  bool begun = false;
+  gathering gathered;
+  std::map<consumer_id, member*> consumers;
+  std::vector<consumer_id> ended;
+  std::set<message_offset> wanted;
+  std::string last_group; ///< the last that something went out to: the one after it comes first
+
+  member* find(std::string_view group) {
+    const auto found = groups.find(group);
+    return found == groups.end() ? nullptr : &found->second;
+  }
+  member* of(consumer_id who) {
+    const auto found = consumers.find(who);
+    return found == consumers.end() ? nullptr : found->second;
+  }
+  /// What every group has settled and is in the log.
+  [[nodiscard]] offset_set settled_in_common() const;
+  void prune_addressed();
+  void create(const group_record& r);
+  void remove(const group_record& r);
+  void apply(const group_changes& what, dispatch::origin from, const moment& now);
+};
+
+// ---- replicated ---------------------------------------------------------------------------------
+
+delivery::delivery(const delivery_limits& limits, const partition_snapshot& from)
+    : impl_{std::make_unique<impl>()} {
+  impl_->bounds = limits;
+  impl_->next = from.next_offset;
+  impl_->addressed = from.addressed;
+  impl_->settled_by_all = offset_set{from.settled_by_all};
+  for (const auto& each : from.groups)
+    impl_->groups.emplace(each.group, impl::member{group{each}, dispatch{limits}});
+}
+delivery::~delivery() = default;
+delivery::delivery(delivery&&) noexcept = default;
+delivery& delivery::operator=(delivery&&) noexcept = default;
+
+offset_set delivery::impl::settled_in_common() const {
+  if (groups.empty())
+    return settled_by_all;
+  offset_set common;
+  common.add(
+      {message_offset{}, next}); // a start may lie ahead of the log; what comes is not settled
+  for (const auto& [name, each] : groups)
+    common = offset_set::intersection(common, each.state.settled());
+  return common;
+}
+
+/// What lies below every floor is settled everywhere: no group that comes later gets it.
+void delivery::impl::prune_addressed() {
+  if (addressed.empty() || groups.empty())
+    return;
+  auto lowest = groups.begin()->second.state.floor();
+  for (const auto& [name, each] : groups)
+    lowest = std::min(lowest, each.state.floor());
+  std::erase_if(addressed, [&](const auto& each) { return each.offsets.end <= lowest; });
+}
+
+void delivery::apply_messages(offset_range messages, const std::optional<std::string>& only) {
+  WAYBILL_ASSERT(messages.first == impl_->next && messages.first <= messages.end);
+  if (messages.first == messages.end)
+    return;
+  impl_->next = messages.end;
+  for (auto& [name, each] : impl_->groups) {
+    const bool own = !only || *only == name;
+    each.state.arrive(messages, own ? meant_for::this_group : meant_for::others);
+  }
+  if (only) {
+    auto& known = impl_->addressed;
+    if (!known.empty() && known.back().group == *only && known.back().offsets.end == messages.first)
+      known.back().offsets.end = messages.end;
+    else
+      known.push_back({messages, *only});
+    impl_->prune_addressed();
+  }
+}
+
+void delivery::impl::create(const group_record& r) {
+  if (groups.contains(r.group))
+    return;
+  settled_by_all.unite(settled_in_common());
+  auto [at, created] =
+      groups.emplace(r.group, member{group{r, settled_by_all, addressed, next}, dispatch{bounds}});
+  if (begun) // nothing to take over: it has no attempts yet
+    at->second.leading.begin(at->second.state, gathered, {}, spread{0.5});
+}
+
+void delivery::impl::remove(const group_record& r) {
+  const auto found = groups.find(r.group);
+  if (found == groups.end())
+    return;
+  settled_by_all.unite(settled_in_common());
+  for (const auto who : found->second.leading.consumers()) {
+    consumers.erase(who);
+    ended.push_back(who);
+  }
+  gathered.forget(r.group);
+  groups.erase(found);
+}
+
+void delivery::apply(const group_record& r) {
+  switch (r.action) {
+  case group_action::create:
+    impl_->create(r);
+    break;
+  case group_action::update:
+    if (auto* const member = impl_->find(r.group)) {
+      member->state.set_policy(r.policy);
+      member->leading.policy_changed();
+    }
+    break;
+  case group_action::remove:
+    impl_->remove(r);
+    break;
+  }
+  impl_->prune_addressed();
+}
+
+/// What is not in the log is nobody's to settle; what is settled already stays as it is.
+void delivery::impl::apply(const group_changes& what, dispatch::origin from, const moment& now) {
+  auto* const member = find(what.group);
+  if (!member)
+    return;
+  auto& [state, leading] = *member;
+  for (auto range : what.acked) {
+    range.end = std::min(range.end, next);
+    if (range.first >= range.end)
+      continue;
+    state.ack(range);
+    leading.settled(range, from);
+  }
+  for (const auto& each : what.started) {
+    if (each.offset >= next)
+      continue;
+    state.start(each);
+    leading.started(state, each.offset, now);
+  }
+  for (const auto& each : what.failed) {
+    if (each.offset >= next)
+      continue;
+    state.fail(each);
+    leading.failed(state, each.offset, from, now);
+  }
+  for (const auto& each : what.dead) {
+    if (each.offset >= next)
+      continue;
+    state.bury(each);
+    leading.settled({each.offset, message_offset{each.offset.value + 1}}, from);
+  }
+}
+
+void delivery::apply(const delivery_record& r, proposal_number own, const moment& now) {
+  const auto from = own.value != 0 ? dispatch::origin::own_proposal : dispatch::origin::elsewhere;
+  for (const auto& each : r.groups)
+    impl_->apply(each, from, now);
+  impl_->prune_addressed();
+}
+
+std::vector<message_offset> delivery::apply(const redrive_record& r) {
+  auto* const member = impl_->find(r.group);
+  if (!member)
+    return {};
+  return member->state.release(r.dead_letters,
+                               r.batch.empty() ? group::fate::purged : group::fate::redriven);
+}
+
+void delivery::snapshot(partition_snapshot& into) const {
+  into.groups.clear();
+  for (const auto& [name, each] : impl_->groups)
+    into.groups.push_back(each.state.snapshot());
+  into.addressed = impl_->addressed;
+  into.settled_by_all = impl_->settled_by_all.ranges();
+}
+
+std::vector<offset_range> delivery::needed() const {
+  return impl_->settled_in_common().outside({message_offset{}, impl_->next});
+}
+
+// ---- the leader: groups -------------------------------------------------------------------------
+
+bool delivery::has_group(std::string_view group) const { return impl_->find(group) != nullptr; }
+
+result<void> delivery::check_create(const group_record& r) const {
+  if (impl_->groups.size() < impl_->bounds.groups_max || impl_->groups.contains(r.group))
+    return {};
+  return failure{ec::limit_reached, "This partition has " + std::to_string(impl_->groups.size()) +
+                                        " groups, which is all that delivery.groups-max allows, "
+                                        "so group " +
+                                        r.group + " cannot be created: remove one first."};
+}
+
+std::optional<group_policy> delivery::policy_of(std::string_view group) const {
+  const auto* const member = impl_->find(group);
+  return member ? std::optional{member->state.policy()} : std::nullopt;
+}
+
+// ---- the leader: consumers ----------------------------------------------------------------------
+
+result<void> delivery::join(const std::string& group, consumer_id who, std::string name,
+                            std::uint32_t credit_messages, std::uint64_t credit_bytes) {
+  auto* const member = impl_->find(group);
+  if (!member)
+    return failure{ec::unknown_group, "There is no group " + group + ": create it first."};
+  if (auto* const other = impl_->of(who); other && other != member)
+    return failure{ec::bad_argument, "This consumer belongs to group " + other->state.name() +
+                                         " already: it has to leave it before it joins " + group +
+                                         "."};
+  auto joined =
+      member->leading.join(member->state, who, std::move(name), credit_messages, credit_bytes);
+  if (joined)
+    impl_->consumers[who] = member;
+  return joined;
+}
+
+void delivery::set_credit(consumer_id who, std::uint32_t messages, std::uint64_t bytes) {
+  if (auto* const member = impl_->of(who))
+    member->leading.set_credit(who, messages, bytes);
+}
+
+void delivery::leave(consumer_id who, leaving how, const moment& now) {
+  if (auto* const member = impl_->of(who)) {
+    member->leading.leave(member->state, impl_->gathered, who, how, now);
+    impl_->consumers.erase(who);
+  }
+}
+
+std::vector<consumer_id> delivery::take_ended() { return std::exchange(impl_->ended, {}); }
+
+// ---- the leader: settling -----------------------------------------------------------------------
+
+namespace {
+/// A consumer that is not there holds nothing.
+settling all_lost(std::span<const offset_range> ranges) {
+  settling answer;
+  std::ranges::copy_if(ranges, std::back_inserter(answer.lost),
+                       [](const auto& each) { return each.first < each.end; });
+  return answer;
+}
+} // namespace
+
+settling delivery::ack(consumer_id who, std::span<const offset_range> ranges) {
+  auto* const member = impl_->of(who);
+  return member ? member->leading.ack(member->state, impl_->gathered, who, ranges)
+                : all_lost(ranges);
+}
+
+settling delivery::nack(consumer_id who, message_offset offset, std::optional<milliseconds> delay,
+                        std::string reason, const moment& now, double random) {
+  auto* const member = impl_->of(who);
+  const offset_range one{offset, message_offset{offset.value + 1}};
+  return member ? member->leading.nack(member->state, impl_->gathered, who, offset, delay,
+                                       std::move(reason), now, random)
+                : all_lost({&one, 1});
+}
+
+settling delivery::extend(consumer_id who, std::span<const offset_range> ranges, milliseconds lease,
+                          const moment& now) {
+  auto* const member = impl_->of(who);
+  return member ? member->leading.extend(member->state, who, ranges, lease, now) : all_lost(ranges);
+}
+
+settling delivery::give_back(consumer_id who, std::span<const offset_range> ranges) {
+  auto* const member = impl_->of(who);
+  return member ? member->leading.give_back(member->state, who, ranges) : all_lost(ranges);
+}
+
+// ---- the leader: time, proposals, deliveries ----------------------------------------------------
+
+void delivery::tick(const moment& now, double random) {
+  for (auto& [name, each] : impl_->groups)
+    each.leading.tick(each.state, impl_->gathered, now, spread{random});
+}
+
+std::optional<milliseconds> delivery::next_tick() const {
+  std::optional<milliseconds> next;
+  for (const auto& [name, each] : impl_->groups) {
+    const auto due = each.leading.next_tick();
+    if (due && (!next || *due < *next))
+      next = due;
+  }
+  return next;
+}
+
+std::optional<proposal> delivery::propose(const moment& now, double random) {
+  for (auto& [name, each] : impl_->groups) {
+    if (!impl_->begun)
+      each.leading.begin(each.state, impl_->gathered, now, spread{random});
+    each.leading.prepare(each.state, impl_->gathered, now);
+  }
+  impl_->begun = true;
+  return impl_->gathered.next();
+}
+
+std::vector<delivery_order> delivery::deliver(const moment& now, const size_lookup& size,
+                                              std::size_t most) {
+  std::vector<delivery_order> orders;
+  auto at = impl_->groups.upper_bound(impl_->last_group);
+  for (std::size_t served = 0; served < impl_->groups.size() && orders.size() < most; ++served) {
+    if (at == impl_->groups.end())
+      at = impl_->groups.begin();
+    const auto before = orders.size();
+    at->second.leading.deliver(at->second.state, impl_->next, now, size, most - before, orders,
+                               impl_->wanted);
+    if (orders.size() > before)
+      impl_->last_group = at->first;
+    ++at;
+  }
+  return orders;
+}
+
+std::vector<message_offset> delivery::wanted() {
+  const auto asked = std::exchange(impl_->wanted, {});
+  return {asked.begin(), asked.end()};
+}
+
+// ---- for people and for the books ---------------------------------------------------------------
+
+std::vector<group_view> delivery::views() const {
+  std::vector<group_view> all;
+  for (const auto& [name, each] : impl_->groups) {
+    const auto& [state, leading] = each;
+    group_view view;
+    view.group = name;
+    view.policy = state.policy();
+    view.start = state.start_offset();
+    view.floor = state.floor();
+    view.leased = leading.out_count();
+    view.delayed = leading.delayed_count();
+    const auto unsettled = state.unsettled(impl_->next);
+    WAYBILL_ASSERT(unsettled >= view.leased + view.delayed); // a message is in one place
+    view.ready = unsettled - view.leased - view.delayed;
+    view.counts = state.counts();
+    view.dead_held = state.dead_held();
+    view.consumers = leading.consumer_count();
+    view.settled_ranges = state.settled_ranges();
+    view.held_back = leading.held_back(state);
+    all.push_back(std::move(view));
+  }
+  return all;
+}
+
+std::vector<out_view> delivery::out() const {
+  std::vector<out_view> all;
+  for (const auto& [name, each] : impl_->groups)
+    all.push_back({name, each.leading.out_ranges(), each.leading.delayed_ranges()});
+  return all;
+}
+
+} // namespace waybill

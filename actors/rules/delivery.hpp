@@ -60,6 +60,10 @@ struct proposal {
   delivery_record record; ///< dead letters without `message` and without `published`
 };
 
+/// A proposal is closed beyond this size, the messages of its dead letters counted; a single change
+/// that is larger comes alone.
+inline constexpr std::uint64_t proposal_bytes_max = 1 << 20;
+
 /// How a consumer ends.
 enum class leaving : std::uint8_t {
   closed,  ///< gives back what it holds, uncounted
@@ -76,7 +80,16 @@ struct group_view {
   std::uint64_t dead_held = 0;
   std::uint32_t consumers = 0;
   std::uint64_t settled_ranges = 0;
-  bool held_back = false; ///< no credit is used: `delivery.settled-ranges-max` is passed
+  /// Too much is stuck (`delivery.settled-ranges-max` or `delivery.waiting-max` is passed): only
+  /// what is stuck goes out.
+  bool held_back = false;
+};
+
+/// Which messages of a group are not simply ready or settled; for the audit.
+struct out_view {
+  std::string group;
+  std::vector<offset_range> leased;  ///< out with a consumer, or in a proposal not yet committed
+  std::vector<offset_range> delayed; ///< waiting for their time
 };
 
 class delivery {
@@ -88,10 +101,9 @@ public:
   delivery(delivery&&) noexcept;
   delivery& operator=(delivery&&) noexcept;
 
-  // ---- replicated: by committed entries, in log order
-  // --------------------------------------------
-  /// Messages [first, end) are in the log. `only`: a redrive's, for that group alone; all other
-  /// groups settle them on arrival (`for_others`).
+  // ---- replicated: by committed entries, in log order ------------------------------------------
+  /// Messages [first, end) are in the log; @pre `first` is the next offset. `only`: a redrive's,
+  /// for that group alone; all other groups settle them on arrival (`for_others`).
   void apply_messages(offset_range messages, const std::optional<std::string>& only);
   void apply(const group_record& r);
   /// `own`: the proposal that this record was, when this leader proposed it; 0 otherwise.
@@ -104,19 +116,22 @@ public:
   /// Offsets below `next` that some group has not settled; with no group, all but settled_by_all.
   [[nodiscard]] std::vector<offset_range> needed() const;
 
-  // ---- the leader
-  // --------------------------------------------------------------------------------
+  // ---- the leader ------------------------------------------------------------------------------
   [[nodiscard]] bool has_group(std::string_view group) const;
-  /// Whether a group may be created. @errors `limit_reached` `delivery.groups-max`
+  /// Whether a group may be created; one that exists may, and stays as it is. @errors
+  /// `limit_reached` `delivery.groups-max`
   [[nodiscard]] result<void> check_create(const group_record& r) const;
   /// A policy with every field inside its range. @errors `bad_argument`, naming the field
   [[nodiscard]] static result<void> check_policy(const group_policy& p,
                                                  const delivery_limits& limits);
-  /// @errors `unknown_group`, `limit_reached` (consumers, credit)
+  /// Joining the same group again sets name and credit.
+  /// @errors `unknown_group`, `limit_reached` (consumers, credit), `bad_argument` (in another
+  /// group)
   [[nodiscard]] result<void> join(const std::string& group, consumer_id who, std::string name,
                                   std::uint32_t credit_messages, std::uint64_t credit_bytes);
-  /// Nothing when it is not there.
+  /// Nothing when it is not there; cut to what a consumer may have at most.
   void set_credit(consumer_id who, std::uint32_t messages, std::uint64_t bytes);
+  /// Delays of what it lost by vanishing are varied by the jitter, the first one left as it is.
   void leave(consumer_id who, leaving how, const moment& now);
   [[nodiscard]] settling ack(consumer_id who, std::span<const offset_range> ranges);
   /// `delay`: none: by the group's policy. `reason` is cut to `reason_bytes_max`, marked by '…'.
@@ -133,7 +148,9 @@ public:
   /// When `tick` has something to do next; none: never.
   [[nodiscard]] std::optional<milliseconds> next_tick() const;
 
-  /// Everything gathered since the last call that must be committed; none: nothing is.
+  /// What was gathered and must be committed, the oldest first, in a record of bounded size: call
+  /// again until none is left. The first call takes over from earlier leaders; before it nothing is
+  /// delivered, and the entries of earlier epochs must have been applied.
   [[nodiscard]] std::optional<proposal> propose(const moment& now, double random);
 
   /// Bytes of a message as it counts against credit; none: not known yet (it is being read), and
@@ -147,7 +164,11 @@ public:
   /// Offsets whose sizes `deliver` asked for and did not get, since the last call: read them.
   [[nodiscard]] std::vector<message_offset> wanted();
 
+  /// Consumers whose group was removed, since the last call: they hold nothing any more.
+  [[nodiscard]] std::vector<consumer_id> take_ended();
+
   [[nodiscard]] std::vector<group_view> views() const;
+  [[nodiscard]] std::vector<out_view> out() const;
   /// A policy as the group has it; none: no such group.
   [[nodiscard]] std::optional<group_policy> policy_of(std::string_view group) const;
 

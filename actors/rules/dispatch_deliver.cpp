@@ -1,0 +1,243 @@
+// What goes out to whom: attempts that begin, turns between consumers, leases that begin. See
+// dispatch.hpp.
+#include "actors/rules/dispatch.hpp"
+
+#include "storage/assert.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace waybill {
+namespace {
+message_offset after(message_offset offset) { return message_offset{offset.value + 1}; }
+} // namespace
+
+/// Neighbours for one consumer, not yet a lease; and the orders of this round.
+struct dispatch::run {
+  const group_policy& policy;
+  const moment& now;
+  std::vector<delivery_order>& orders;
+  consumer_id who;
+  message_offset first;
+  std::uint32_t attempt = 0;
+  std::vector<std::uint64_t> sums; ///< empty: nothing is being put together
+};
+
+bool dispatch::held_back(const group& g) const {
+  return g.settled_ranges() > limits_.settled_ranges_max ||
+         g.attempts().size() > limits_.waiting_max;
+}
+
+// ---- attempts that begin ------------------------------------------------------------------------
+
+void dispatch::prepare(const group& g, gathering& out, const moment& now) {
+  if (recheck_) {
+    recheck_ = false;
+    for (const auto& [offset, state] : g.attempts()) {
+      const bool waits = delayed_.contains(offset) || to_start_.contains(offset);
+      if (!waits || state.failed < g.policy().attempts_max)
+        continue;
+      forget_waiting(offset);
+      give_up(g, out, offset, state, now);
+    }
+  }
+  while (!to_start_.empty() && !open_.empty()) {
+    const auto offset = to_start_.first();
+    const auto who = next_open();
+    to_start_.remove({offset, after(offset)});
+    starting_.emplace(offset, who);
+    auto& c = consumers_.at(who);
+    ++c.reserved;
+    refresh(who, c);
+    last_served_ = who;
+    out.start(g.name(), {.offset = offset, .attempt = g.attempts().at(offset).failed + 1});
+  }
+}
+
+// ---- turns --------------------------------------------------------------------------------------
+
+/// The one whose turn it is. @pre somebody can take a message
+consumer_id dispatch::next_open() const {
+  const auto next = open_.upper_bound(last_served_);
+  return next != open_.end() ? *next : *open_.begin();
+}
+
+bool dispatch::fits(const consumer& c, std::uint64_t size) {
+  return c.held + c.reserved < c.credit_messages &&
+         (c.held == 0 || c.bytes + size <= c.credit_bytes);
+}
+
+/// The first in turn that has room for a message of this size.
+std::optional<consumer_id> dispatch::next_taker(std::uint64_t size) const {
+  auto at = open_.upper_bound(last_served_);
+  for (std::size_t tried = 0; tried < open_.size(); ++tried, ++at) {
+    if (at == open_.end())
+      at = open_.begin();
+    if (fits(consumers_.at(*at), size))
+      return *at;
+  }
+  return std::nullopt;
+}
+
+// ---- leases that begin --------------------------------------------------------------------------
+
+void dispatch::hand_over(run& making, consumer_id who, message_offset offset, std::uint32_t attempt,
+                         std::uint64_t size) {
+  const bool goes_on = !making.sums.empty() && making.who == who && making.attempt == attempt &&
+                       making.first.value + making.sums.size() - 1 == offset.value;
+  if (!goes_on) {
+    close_run(making);
+    making.who = who;
+    making.first = offset;
+    making.attempt = attempt;
+    making.sums = {0};
+  }
+  making.sums.push_back(making.sums.back() + size);
+  making.orders.push_back({.consumer = who, .offset = offset, .attempt = attempt});
+  auto& c = consumers_.at(who);
+  ++c.held;
+  ++held_;
+  c.bytes += size;
+  refresh(who, c);
+}
+
+void dispatch::close_run(run& making) {
+  if (making.sums.empty())
+    return;
+  const message_offset end{making.first.value + making.sums.size() - 1};
+  const auto until = making.now.steady + making.policy.lease;
+  consumers_.at(making.who)
+      .leases.emplace(end, lease{.first = making.first,
+                                 .attempt = making.attempt,
+                                 .until = until,
+                                 .delivered = making.now.wall,
+                                 .sums = std::make_shared<const std::vector<std::uint64_t>>(
+                                     std::exchange(making.sums, {})),
+                                 .base = making.first});
+  deadlines_.emplace(until, making.who, end);
+}
+
+/// First deliveries end here: at the log's end; and with too much that is stuck, at the last
+/// settled message, so that gaps can close and none can open.
+message_offset dispatch::fresh_limit(const group& g, message_offset next) const {
+  if (g.attempts().size() > limits_.waiting_max)
+    return message_offset{};
+  if (g.settled_ranges() > limits_.settled_ranges_max)
+    return std::min(next, g.settled().end());
+  return next;
+}
+
+/// The next messages for a first delivery, up to the next that is settled or has failed before.
+/// Those that have failed are not passed over: they are found among what is ready again.
+offset_range dispatch::next_fresh(const group& g, message_offset limit) {
+  while (true) {
+    const auto candidate = g.settled().first_outside(cursor_);
+    if (candidate >= limit)
+      return {limit, limit};
+    cursor_ = candidate;
+    const auto failed = g.attempts().lower_bound(cursor_);
+    if (failed != g.attempts().end() && failed->first == cursor_) {
+      cursor_ = after(cursor_);
+      continue;
+    }
+    auto end = limit;
+    if (failed != g.attempts().end())
+      end = std::min(end, failed->first);
+    if (const auto settled = g.settled().first_inside(cursor_))
+      end = std::min(end, *settled);
+    return {cursor_, end};
+  }
+}
+
+/// Attempts that are recorded by now, to those whom they were meant for; where one has no room any
+/// more, to anybody. @returns false: a size is missing, the group stops here
+bool dispatch::deliver_reserved(const delivery::size_lookup& size, std::size_t& room, run& making,
+                                const group& g, std::set<message_offset>& wanted) {
+  while (!reserved_.empty() && room > 0) {
+    const auto [offset, who] = *reserved_.begin();
+    const auto bytes = size(offset);
+    if (!bytes) {
+      wanted.insert(offset);
+      return false;
+    }
+    forget_waiting(offset); // its place is free again, for itself
+    if (!fits(consumers_.at(who), *bytes)) {
+      returned_.add({offset, after(offset)});
+      continue;
+    }
+    hand_over(making, who, offset, g.attempts().at(offset).started, *bytes);
+    --room;
+  }
+  return true;
+}
+
+/// What is ready, in order of offset: in turns of neighbours, an even share for each consumer.
+void dispatch::deliver_ready(const group& g, message_offset next, const delivery::size_lookup& size,
+                             std::size_t room, run& making, std::set<message_offset>& wanted) {
+  const auto limit = fresh_limit(g, next);
+  const auto waiting = g.unsettled(next) - out_count() - delayed_.size();
+  std::uint64_t share = 0; // set below, once somebody can take
+  std::uint64_t left = 0;  // of the share of the one whose turn it is
+  offset_range fresh = next_fresh(g, limit);
+  while (room > 0 && !open_.empty()) {
+    if (share == 0)
+      share = std::max<std::uint64_t>(
+          1, (std::min<std::uint64_t>(room, waiting) + open_.size() - 1) / open_.size());
+    if (fresh.first >= fresh.end && cursor_ < limit)
+      fresh = next_fresh(g, limit);
+    const bool any_fresh = fresh.first < fresh.end;
+    if (!any_fresh && returned_.empty())
+      return;
+    const bool again = !returned_.empty() && (!any_fresh || returned_.first() < fresh.first);
+    const auto offset = again ? returned_.first() : fresh.first;
+    const auto bytes = size(offset);
+    if (!bytes) {
+      wanted.insert(offset);
+      return;
+    }
+    if (left == 0 || !fits(consumers_.at(last_served_), *bytes)) {
+      const auto taker = next_taker(*bytes);
+      if (!taker)
+        return;
+      last_served_ = *taker;
+      left = share;
+    }
+    std::uint32_t attempt = 1;
+    if (again) {
+      returned_.remove({offset, after(offset)});
+      if (const auto found = g.attempts().find(offset); found != g.attempts().end()) {
+        WAYBILL_ASSERT(found->second.started > found->second.failed); // recorded before it is sent
+        attempt = found->second.started;
+      }
+    } else {
+      fresh.first = cursor_ = after(offset);
+    }
+    hand_over(making, last_served_, offset, attempt, *bytes);
+    --left;
+    --room;
+  }
+}
+
+void dispatch::deliver(const group& g, message_offset next, const moment& now,
+                       const delivery::size_lookup& size, std::size_t most,
+                       std::vector<delivery_order>& orders, std::set<message_offset>& wanted) {
+  if (!begun_ || most == 0)
+    return;
+  const auto before = static_cast<std::ptrdiff_t>(orders.size());
+  run making{.policy = g.policy(),
+             .now = now,
+             .orders = orders,
+             .who = {},
+             .first = {},
+             .attempt = 0,
+             .sums = {}};
+  const bool any_reserved = !reserved_.empty();
+  std::size_t room = most;
+  if (deliver_reserved(size, room, making, g, wanted))
+    deliver_ready(g, next, size, room, making, wanted);
+  close_run(making);
+  if (any_reserved)
+    std::ranges::sort(orders.begin() + before, orders.end(), {}, &delivery_order::offset);
+}
+
+} // namespace waybill

@@ -1,0 +1,80 @@
+// The replicated half of one group in one partition: what is settled, what has failed before, what
+// is dead, and the counts. It changes by committed entries alone and is the same on every replica.
+// Pure. Source: docs/design.md, sections 6 and 7.
+#pragma once
+
+#include "actors/rules/offset_set.hpp"
+#include "storage/records.hpp"
+#include "storage/types.hpp"
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace waybill {
+
+/// Whom messages are for, as one group sees them.
+enum class meant_for : std::uint8_t { this_group, others };
+
+/// Whether a change took effect. One that came too late (its message is settled, or it tells of an
+/// attempt that is recorded already) changes nothing, on every replica alike.
+enum class effect : std::uint8_t { none, changed };
+
+/// Invariants: `settled` holds every offset below the start; `attempts` names unsettled messages
+/// only; arrived = acked + for_others + dead + unsettled, where what was redriven or purged is part
+/// of `dead`.
+class group {
+public:
+  /// A new group: `settled_by_all` may be dropped, and `addressed` to others is not its own.
+  /// @param next the partition's next offset; everything below it is in the log
+  group(const group_record& created, const offset_set& settled_by_all,
+        std::span<const addressed_range> addressed, message_offset next);
+  explicit group(const group_snapshot& from);
+  [[nodiscard]] group_snapshot snapshot() const;
+
+  void set_policy(const group_policy& policy) { policy_ = policy; }
+  void arrive(offset_range messages, meant_for whom);
+  /// @returns how many were not settled before
+  std::uint64_t ack(offset_range range);
+  effect start(const attempt_started& what);
+  effect fail(const attempt_failed& what);
+  effect bury(const dead_letter& what);
+  enum class fate : std::uint8_t { redriven, purged };
+  /// @returns those that were held
+  std::vector<message_offset> release(std::span<const message_offset> dead_letters, fate what);
+
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] const group_policy& policy() const noexcept { return policy_; }
+  [[nodiscard]] message_offset start_offset() const noexcept { return start_; }
+  [[nodiscard]] message_offset floor() const { return settled_.floor(); }
+  [[nodiscard]] const offset_set& settled() const noexcept { return settled_; }
+  /// Ranges of settled messages above the floor.
+  [[nodiscard]] std::uint64_t settled_ranges() const;
+  [[nodiscard]] const std::map<message_offset, attempts_state>& attempts() const noexcept {
+    return attempts_;
+  }
+  [[nodiscard]] const group_counts& counts() const noexcept { return counts_; }
+  [[nodiscard]] std::uint64_t dead_held() const noexcept { return dead_letters_.size(); }
+  /// Messages below `next` that are not settled.
+  [[nodiscard]] std::uint64_t unsettled(message_offset next) const;
+
+private:
+  std::string name_;
+  group_policy policy_;
+  message_offset start_;
+  offset_set settled_;
+  std::map<message_offset, attempts_state> attempts_;
+  std::map<message_offset, wall_time> dead_letters_;
+  group_counts counts_;
+};
+
+/// How long a message waits after its failed delivery number `attempt`: the policy's delay, grown,
+/// bounded, and then varied both ways by the jitter. `random`: 0 .. 1; 0.5 leaves it as it is.
+[[nodiscard]] milliseconds delay_after(const group_policy& policy, std::uint32_t attempt,
+                                       double random);
+
+/// `text`, cut to `bytes_max` bytes between two characters; what was cut ends in '…'.
+[[nodiscard]] std::string cut_reason(std::string text, std::size_t bytes_max);
+
+} // namespace waybill
