@@ -1,0 +1,171 @@
+// `waybill audit`: the books of every partition and group, checked, and the verdict.
+#include "apps/waybill/command.hpp"
+#include "apps/waybill/output.hpp"
+#include "apps/waybill/signals.hpp"
+#include "apps/waybill/table.hpp"
+#include "apps/waybill/text.hpp"
+
+#include <atomic>
+
+namespace waybill::cli {
+
+namespace {
+
+constexpr const char* explanation =
+    R"(Example:
+  waybill audit orders
+  waybill audit --json
+
+Reads all that the log of each partition holds, checks the chain of hashes, counts, and compares:
+  a partition   confirmed = live + dropped
+  a group       arrived = acked + ready + leased + delayed + dead + redriven + purged + for others
+Exit status: 0 the books balance; 1 they do not, or could not be read.)";
+
+/// The sums once more on this side: the node's word alone is no proof.
+bool adds_up(const group_books& g) {
+  return g.arrived ==
+         g.acked + g.ready + g.leased + g.delayed + g.dead + g.redriven + g.purged + g.for_others;
+}
+bool adds_up(const partition_books& p) { return p.confirmed == p.live + p.dropped; }
+
+json group_json(const group_books& g) {
+  return {{"group", g.group},
+          {"arrived", g.arrived},
+          {"acked", g.acked},
+          {"ready", g.ready},
+          {"leased", g.leased},
+          {"delayed", g.delayed},
+          {"dead", g.dead},
+          {"redriven", g.redriven},
+          {"purged", g.purged},
+          {"for_others", g.for_others},
+          {"balances", g.balances && adds_up(g)}};
+}
+
+struct verdicts {
+  std::uint64_t partitions = 0, groups = 0, confirmed = 0, entries = 0, wrong = 0;
+};
+
+class audit_run {
+public:
+  explicit audit_run(context& c) : c_{c} {}
+
+  status run(const std::string& topic) {
+    client depot = c_.connect();
+    std::vector<topic_info> topics;
+    if (topic.empty())
+      topics = depot.list_topics();
+    else
+      topics.push_back(depot.describe_topic(topic));
+    {
+      const progress shown{c_.err, [this] {
+                             return progress_text({audited_, "partition", 0, -1}) + " audited";
+                           }};
+      for (const auto& each : topics)
+        for (const auto& p : each.partitions) {
+          if (stop_signal::requested())
+            throw client_error{{ec::stopping, "Stopped by a signal: the audit is not complete."}};
+          take(each.name, depot.audit(each.name, p.number));
+          ++audited_;
+        }
+    }
+    return tell();
+  }
+
+private:
+  void take(const std::string& topic, const partition_books& p) {
+    const auto name = partition_name(topic, p.partition);
+    bool balances = p.balances && adds_up(p) && p.faults.empty();
+    ++all_.partitions;
+    all_.confirmed += p.confirmed;
+    all_.entries += p.entries;
+    json groups = json::array();
+    for (const auto& g : p.groups) {
+      const bool fits = g.balances && adds_up(g);
+      balances = balances && fits;
+      ++all_.groups;
+      groups.push_back(group_json(g));
+      groups_.add({name, g.group, grouped(g.arrived), grouped(g.acked), grouped(g.ready),
+                   grouped(g.leased), grouped(g.delayed), grouped(g.dead), grouped(g.redriven),
+                   grouped(g.purged), grouped(g.for_others), fits ? "yes" : "NO"});
+    }
+    all_.wrong += balances ? 0 : 1;
+    partitions_.add({name, grouped(p.confirmed), grouped(p.live), grouped(p.dropped),
+                     grouped(p.entries), grouped(p.at.index.value), grouped(p.faults.size()),
+                     balances ? "yes" : "NO"});
+    for (const auto& fault : p.faults)
+      faults_ += "Fault in " + name + ": " + printable(fault, 2'000) + "\n";
+    if (c_.json_wanted)
+      print(json_line({{"topic", topic},
+                       {"partition", p.partition},
+                       {"confirmed", p.confirmed},
+                       {"live", p.live},
+                       {"dropped", p.dropped},
+                       {"entries", p.entries},
+                       {"at", position_json(p.at)},
+                       {"faults", p.faults},
+                       {"groups", std::move(groups)},
+                       {"balances", balances}}));
+  }
+
+  status tell() {
+    const bool balance = all_.wrong == 0;
+    if (c_.json_wanted) {
+      print(json_line({{"partitions", all_.partitions},
+                       {"groups", all_.groups},
+                       {"confirmed", all_.confirmed},
+                       {"entries", all_.entries},
+                       {"not_balanced", all_.wrong},
+                       {"balances", balance}}));
+      return balance ? status::done : status::failed;
+    }
+    std::string text = partitions_.empty() ? "No topics.\n\n" : partitions_.text() + "\n";
+    if (!groups_.empty())
+      text += groups_.text() + "\n";
+    text += faults_;
+    text += balance ? "The books balance: "
+                    : "THE BOOKS DO NOT BALANCE in " + counted(all_.wrong, "partition") + ": ";
+    text += counted(all_.partitions, "partition") + " and " + counted(all_.groups, "set") +
+            " of group books, " + counted(all_.confirmed, "message") + " confirmed, " +
+            grouped(all_.entries) + " entries read.\n";
+    print(text);
+    return balance ? status::done : status::failed;
+  }
+
+  context& c_;
+  table partitions_{{{"PARTITION"},
+                     {"CONFIRMED", align::right},
+                     {"LIVE", align::right},
+                     {"DROPPED", align::right},
+                     {"ENTRIES", align::right},
+                     {"AT", align::right},
+                     {"FAULTS", align::right},
+                     {"BALANCES"}}};
+  table groups_{{{"PARTITION"},
+                 {"GROUP"},
+                 {"ARRIVED", align::right},
+                 {"ACKED", align::right},
+                 {"READY", align::right},
+                 {"LEASED", align::right},
+                 {"DELAYED", align::right},
+                 {"DEAD", align::right},
+                 {"REDRIVEN", align::right},
+                 {"PURGED", align::right},
+                 {"OTHERS", align::right},
+                 {"BALANCES"}}};
+  std::string faults_;
+  verdicts all_;
+  std::atomic<std::uint64_t> audited_ = 0; // read by the progress thread
+};
+
+} // namespace
+
+void add_audit_command(CLI::App& app, context& c) {
+  auto* command = app.add_subcommand("audit", "Show the books, and prove that they balance");
+  auto topic = std::make_shared<std::string>();
+  command->add_option("TOPIC", *topic, "This one only; otherwise all");
+  command->footer(explanation);
+  command->callback([topic, &c] { c.run = [topic, &c] { return audit_run{c}.run(*topic); }; });
+}
+
+} // namespace waybill::cli

@@ -1,0 +1,53 @@
+// Cuts the lines of a resumable publish into batches by a rule that knows no time, so that the same
+// input gives the same batches again: a block of lines belongs to one partition; within it a batch
+// ends at so many bytes; a large line travels alone.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace waybill::cli {
+
+struct numbered_line {
+  std::uint64_t number = 0; ///< 1: the first of the input
+  std::string body;
+  bool newline = true; ///< it ended with one
+};
+
+struct line_batch {
+  std::uint64_t block = 0;
+  std::vector<numbered_line> lines; ///< consecutive, at least one
+  bool alone = false;               ///< one line, too large for company
+  [[nodiscard]] std::uint64_t last() const { return lines.back().number; }
+};
+
+class batch_cutter {
+public:
+  struct options {
+    std::uint64_t block_lines = 1'000;
+    std::size_t batch_bytes_max = 256 * 1024;
+    std::size_t alone_bytes = 64 * 1024; ///< a longer line travels alone
+    std::size_t line_overhead = 64;      ///< of key, headers and framing, added to each line
+  };
+  enum class cut { by_rule, after_this };
+
+  explicit batch_cutter(options o) : options_{o} {}
+  /// The block that a line belongs to, whatever was cut before.
+  [[nodiscard]] std::uint64_t block_of(std::uint64_t number) const {
+    return (number - 1) / options_.block_lines;
+  }
+  /// Takes the next line. @returns the batches that are complete now, in order
+  /// @pre numbers are consecutive
+  [[nodiscard]] std::vector<line_batch> add(numbered_line line, cut where);
+  /// What waits for more lines.
+  [[nodiscard]] std::optional<line_batch> take();
+
+private:
+  options options_;
+  line_batch open_;
+  std::size_t bytes_ = 0;
+};
+
+} // namespace waybill::cli

@@ -1,0 +1,57 @@
+// What all commands share: the global options, the exit status, and how errors are told.
+#pragma once
+
+#include "apps/waybill/console.hpp"
+#include "apps/waybill/duration.hpp"
+#include "apps/waybill/json.hpp"
+#include "net/client/client.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace waybill::cli {
+
+/// 0 only if everything that was asked for was done.
+enum class status : int { done = 0, failed = 1, usage = 2, given_up = 3 };
+
+/// Used wrongly in a way that the parser cannot see.
+struct usage_error : std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
+struct context {
+  std::string servers = "127.0.0.1:7411";
+  bool json_wanted = false;
+  console err{console::style::text};
+  std::function<status()> run; ///< the chosen command, set by its callback
+
+  [[nodiscard]] client connect();
+};
+
+/// `{"error": {"code", "detail", "retry"}}` or a line for people, on standard error.
+void report_error(context& c, std::string_view code, const std::string& detail, bool retry);
+/// Prints the object with `--json`, the text for people without.
+void answer(const context& c, const json& object, const std::string& text);
+[[nodiscard]] json position_json(const log_position& at);
+
+/// An option whose value is a span of time; a wrong one is wrong usage.
+CLI::Option* add_duration(CLI::App& app, const std::string& names,
+                          std::optional<milliseconds>& target, const std::string& description,
+                          bare_number bare = bare_number::is_milliseconds);
+/// Asks on the terminal. @throws usage_error when there is none to ask on
+[[nodiscard]] bool confirmed_by_user(const std::string& question);
+
+// Each adds its commands to `app`; `c` outlives it.
+void add_topic_commands(CLI::App& app, context& c);
+void add_publish_command(CLI::App& app, context& c);
+void add_consume_command(CLI::App& app, context& c);
+void add_group_commands(CLI::App& app, context& c);
+void add_dlq_commands(CLI::App& app, context& c);
+void add_audit_command(CLI::App& app, context& c);
+void add_verify_command(CLI::App& app, context& c);
+void add_bench_commands(CLI::App& app, context& c);
+
+} // namespace waybill::cli

@@ -1,0 +1,30 @@
+// The floor of a disk: what appending and syncing alone costs, without a broker. No broker that
+// syncs before it confirms can be faster.
+#pragma once
+
+#include "apps/waybill/json.hpp"
+#include "storage/error.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace waybill::cli {
+
+struct disk_floor {
+  std::size_t bytes = 0;           ///< of one write
+  double per_second = 0;           ///< write + fdatasync, one after the other
+  double megabytes_per_second = 0; ///< 10^6 bytes
+  std::chrono::nanoseconds median{0};
+};
+
+/// Appends to a file of its own in `directory`, which is removed afterwards; takes about `span` for
+/// each size.
+[[nodiscard]] result<std::vector<disk_floor>> measure_floor(const std::string& directory,
+                                                            const std::vector<std::size_t>& sizes,
+                                                            std::chrono::milliseconds span);
+[[nodiscard]] std::string floor_text(const std::vector<disk_floor>& floors);
+[[nodiscard]] json floor_json(const std::vector<disk_floor>& floors);
+
+} // namespace waybill::cli

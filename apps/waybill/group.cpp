@@ -1,0 +1,183 @@
+// `waybill group`: list, describe, set.
+#include "apps/waybill/command.hpp"
+#include "apps/waybill/output.hpp"
+#include "apps/waybill/table.hpp"
+#include "apps/waybill/text.hpp"
+
+#include <algorithm>
+
+namespace waybill::cli {
+
+namespace {
+
+struct settings {
+  std::string topic, group;
+  std::optional<milliseconds> lease, delay, delay_max;
+  std::optional<std::uint32_t> attempts;
+  std::optional<double> factor, jitter;
+};
+
+struct sums {
+  std::uint64_t ready = 0, leased = 0, delayed = 0, acked = 0, dead = 0, consumers = 0;
+};
+
+sums sum_of(const group_info& group) {
+  sums all;
+  for (const auto& p : group.partitions) {
+    all.ready += p.ready;
+    all.leased += p.leased;
+    all.delayed += p.delayed;
+    all.acked += p.acked;
+    all.dead += p.dead;
+    all.consumers = std::max<std::uint64_t>(all.consumers, p.consumers);
+  }
+  return all;
+}
+
+json policy_json(const policy_change& p) {
+  return {{"lease_ms", p.lease.value_or(milliseconds{0}).count()},
+          {"attempts", p.attempts_max.value_or(0)},
+          {"delay_ms", p.delay.value_or(milliseconds{0}).count()},
+          {"factor", p.factor.value_or(0)},
+          {"max_delay_ms", p.delay_max.value_or(milliseconds{0}).count()},
+          {"jitter", p.jitter.value_or(0)}};
+}
+
+std::string policy_text(const policy_change& p) {
+  return "lease " + to_string(p.lease.value_or(milliseconds{0})) + ", " +
+         counted(p.attempts_max.value_or(0), "attempt") + ", delay " +
+         to_string(p.delay.value_or(milliseconds{0})) + ", factor " +
+         fixed(p.factor.value_or(0), 2) + ", max-delay " +
+         to_string(p.delay_max.value_or(milliseconds{0})) + ", jitter " +
+         fixed(p.jitter.value_or(0), 2);
+}
+
+json group_json(const std::string& topic, const group_info& group) {
+  json partitions = json::array();
+  for (const auto& p : group.partitions)
+    partitions.push_back({{"partition", p.partition},
+                          {"start", p.start.value},
+                          {"floor", p.floor.value},
+                          {"ready", p.ready},
+                          {"leased", p.leased},
+                          {"delayed", p.delayed},
+                          {"acked", p.acked},
+                          {"dead", p.dead},
+                          {"consumers", p.consumers},
+                          {"settled_ranges", p.settled_ranges}});
+  return {{"topic", topic},
+          {"group", group.name},
+          {"policy", policy_json(group.policy)},
+          {"partitions", std::move(partitions)}};
+}
+
+status list(context& c, const settings& s) {
+  const auto groups = c.connect().list_groups(s.topic);
+  table t{{{"GROUP"},
+           {"READY", align::right},
+           {"LEASED", align::right},
+           {"DELAYED", align::right},
+           {"ACKED", align::right},
+           {"DEAD", align::right},
+           {"CONSUMERS", align::right}}};
+  std::string lines;
+  for (const auto& group : groups) {
+    lines += json_line(group_json(s.topic, group));
+    const auto all = sum_of(group);
+    t.add({group.name, grouped(all.ready), grouped(all.leased), grouped(all.delayed),
+           grouped(all.acked), grouped(all.dead), grouped(all.consumers)});
+  }
+  print(c.json_wanted ? lines : t.empty() ? "No groups.\n" : t.text());
+  return status::done;
+}
+
+group_info find_group(client& depot, const settings& s) {
+  auto groups = depot.list_groups(s.topic);
+  const auto found = std::ranges::find(groups, s.group, &group_info::name);
+  if (found == groups.end())
+    throw client_error{{ec::unknown_group, "Topic " + s.topic + " has no group `" + s.group +
+                                               "`; `waybill group list " + s.topic +
+                                               "` shows all."}};
+  return std::move(*found);
+}
+
+status describe(context& c, const settings& s) {
+  client depot = c.connect();
+  const auto group = find_group(depot, s);
+  table t{{{"PARTITION", align::right},
+           {"START", align::right},
+           {"FLOOR", align::right},
+           {"READY", align::right},
+           {"LEASED", align::right},
+           {"DELAYED", align::right},
+           {"ACKED", align::right},
+           {"DEAD", align::right},
+           {"CONSUMERS", align::right},
+           {"RANGES", align::right}}};
+  for (const auto& p : group.partitions)
+    t.add({std::to_string(p.partition), grouped(p.start.value), grouped(p.floor.value),
+           grouped(p.ready), grouped(p.leased), grouped(p.delayed), grouped(p.acked),
+           grouped(p.dead), grouped(p.consumers), grouped(p.settled_ranges)});
+  answer(c, group_json(s.topic, group),
+         "Group " + group.name + " of topic " + s.topic + ": " + policy_text(group.policy) +
+             ".\n\n" + t.text());
+  return status::done;
+}
+
+status set(context& c, const settings& s) {
+  client depot = c.connect();
+  policy_change change;
+  change.lease = s.lease;
+  change.delay = s.delay;
+  change.delay_max = s.delay_max;
+  change.attempts_max = s.attempts;
+  change.factor = s.factor;
+  change.jitter = s.jitter;
+  depot.set_group(s.topic, s.group, change);
+  const auto group = find_group(depot, s);
+  answer(c, group_json(s.topic, group),
+         "Group " + group.name + " of topic " + s.topic + ": " + policy_text(group.policy) + ".\n");
+  return status::done;
+}
+
+void add_names(CLI::App& command, settings& s) {
+  command.add_option("TOPIC", s.topic, "The topic")->required();
+  command.add_option("GROUP", s.group, "The group")->required();
+}
+
+} // namespace
+
+void add_group_commands(CLI::App& app, context& c) {
+  auto* group = app.add_subcommand("group", "Look at the groups of a topic, set how they deliver");
+  group->require_subcommand(1);
+  group->footer("Example: waybill group list orders");
+  auto s = std::make_shared<settings>();
+
+  auto* all = group->add_subcommand("list", "All groups of a topic");
+  all->add_option("TOPIC", s->topic, "The topic")->required();
+  all->footer("Example: waybill group list orders");
+  all->callback([s, &c] { c.run = [s, &c] { return list(c, *s); }; });
+
+  auto* one = group->add_subcommand("describe",
+                                    "A group by partition: what is ready, leased, delayed, dead");
+  add_names(*one, *s);
+  one->footer("Example: waybill group describe orders billing");
+  one->callback([s, &c] { c.run = [s, &c] { return describe(c, *s); }; });
+
+  auto* change = group->add_subcommand("set", "Set how a group delivers; creates it if it is new");
+  add_names(*change, *s);
+  add_duration(*change, "--lease", s->lease, "Time in which a consumer must acknowledge");
+  change->add_option("--attempts", s->attempts, "Deliveries before a message is a dead letter")
+      ->check(CLI::PositiveNumber);
+  add_duration(*change, "--delay", s->delay, "Before the second delivery");
+  change->add_option("--factor", s->factor, "By which the delay grows each time")
+      ->check(CLI::NonNegativeNumber);
+  add_duration(*change, "--max-delay", s->delay_max, "Beyond which it does not grow");
+  change->add_option("--jitter", s->jitter, "Random part of the delay, 0 to 1")
+      ->check(CLI::Range(0.0, 1.0));
+  change->footer("What is not given stays as it is.\n"
+                 "Example: waybill group set orders billing --lease 2m --attempts 5 --delay 500ms");
+  change->callback([s, &c] { c.run = [s, &c] { return set(c, *s); }; });
+}
+
+} // namespace waybill::cli

@@ -1,0 +1,105 @@
+// Two ways to send the lines of a publish: as they come, or numbered so that the same command, run
+// again after a crash, goes on where it stopped.
+#pragma once
+
+#include "apps/waybill/batch_cutter.hpp"
+#include "apps/waybill/outcomes.hpp"
+#include "net/client/client.hpp"
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace waybill::cli {
+
+/// What ends a publish before its input: more of the same cannot succeed.
+struct send_stop {
+  ec code = ec::internal;
+  std::string detail;
+};
+
+/// What the library's threads and the reading thread share; outlives the producer.
+class send_state {
+public:
+  explicit send_state(outcome_log::files files) : log{std::move(files)} {}
+  outcome_log log;
+
+  /// The first one stays.
+  void stop(send_stop why);
+  [[nodiscard]] std::optional<send_stop> stopped() const;
+  void give_up(numbered_line line, const failure& why);
+  /// The first failure of each kind, for people.
+  [[nodiscard]] std::vector<failure> failures() const;
+
+private:
+  mutable std::mutex mutex_;
+  std::optional<send_stop> stop_;
+  std::map<ec, failure> failures_;
+};
+
+/// What each message carries besides its line.
+struct envelope {
+  std::string key;
+  headers extra;
+};
+
+class line_sender {
+public:
+  virtual ~line_sender() = default;
+  /// After `outcome_log::begin` of its number. Blocks for room.
+  virtual void send(numbered_line line) = 0;
+  /// The input is silent: what waits for company leaves now.
+  virtual void idle() = 0;
+  /// Sends what is left; returns when every line is settled. More may follow.
+  virtual void finish() = 0;
+};
+
+/// The library batches, numbers and chooses partitions.
+class plain_sender final : public line_sender {
+public:
+  plain_sender(producer p, envelope e, std::shared_ptr<send_state> state);
+  void send(numbered_line line) override;
+  void idle() override {}
+  void finish() override { producer_.flush(); }
+
+private:
+  producer producer_;
+  envelope envelope_;
+  std::shared_ptr<send_state> state_;
+};
+
+/// Batches are numbered by their last line. Lines are dealt to partitions in blocks, by line number
+/// alone, and a partition has one batch under way: so what the node has of a partition is all lines
+/// of its blocks up to the last number, without a gap, and a later run knows exactly what is
+/// missing.
+class numbered_sender final : public line_sender {
+public:
+  /// `recorded`: how many lines have their receipt from an earlier run.
+  /// @throws client_error `bad_argument` when the node does not know those lines
+  numbered_sender(producer p, envelope e, std::shared_ptr<send_state> state,
+                  std::uint64_t recorded);
+  void send(numbered_line line) override;
+  void idle() override;
+  void finish() override;
+
+private:
+  struct lanes; // which partitions have a batch under way
+  [[nodiscard]] std::uint32_t partition_of(std::uint64_t block) const;
+  void submit(line_batch batch);
+  void settle_earlier(const line_batch& batch, fate how);
+
+  producer producer_;
+  envelope envelope_;
+  std::shared_ptr<send_state> state_;
+  std::uint64_t recorded_;
+  std::uint32_t partitions_;
+  std::vector<batch_number> last_; // per partition, what the node had at the start
+  batch_cutter cutter_;
+  std::shared_ptr<lanes> lanes_;
+};
+
+} // namespace waybill::cli
