@@ -23,14 +23,17 @@ struct bad_content : std::runtime_error {
 };
 
 /// A flat array that is read in place where it is aligned for Cap'n Proto, else through a copy.
-/// Construction throws `kj::Exception` when the bytes are no flat array, whole and alone.
+/// Construction throws when the bytes are no flat array, whole and alone.
 class flat_message {
 public:
   explicit flat_message(std::string_view bytes)
       : bytes_{bytes}, words_{aligned(bytes)}, reader_{words_, options_for(words_.size())} {
-    KJ_REQUIRE(words_.size() > 0, "no bytes");
-    KJ_REQUIRE(bytes.size() % sizeof(capnp::word) == 0, "the size is no multiple of 8");
-    KJ_REQUIRE(reader_.getEnd() == words_.end(), "there are bytes behind the end");
+    if (bytes.empty())
+      throw bad_content{"it has no bytes"};
+    if (bytes.size() % sizeof(capnp::word) != 0)
+      throw bad_content{"its size of " + std::to_string(bytes.size()) + " is no multiple of 8"};
+    if (reader_.getEnd() != words_.end())
+      throw bad_content{"there are bytes behind its end"};
   }
 
   template <class Schema>
