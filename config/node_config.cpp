@@ -128,9 +128,9 @@ result<void> node_config::apply(const std::vector<assignment>& from, node_settin
 /// What no key shows alone. Source: design, section 4 (single nodes, TLS and users).
 result<void> node_config::check(const node_settings& values, const places& set_at) {
   if (const auto conflict = find_conflict(values.bounds))
-    return wrong(std::string{conflict->key} + where(set_at, conflict->key) + " and " +
-                 std::string{conflict->other} + where(set_at, conflict->other) +
-                 " do not go together: " + conflict->detail);
+    return wrong(conflict->detail + " Set: " + std::string{conflict->key} +
+                 where(set_at, conflict->key) + ", " + std::string{conflict->other} +
+                 where(set_at, conflict->other) + ".");
   if (values.net.listen.is_loopback())
     return {};
   std::string missing;
