@@ -132,6 +132,8 @@ std::vector<offset_range> offset_set::ranges() const {
 
 std::vector<offset_range> offset_set::inside(offset_range within) const {
   std::vector<offset_range> found;
+  if (within.first >= within.end)
+    return found;
   for (auto at = covering_or_after(within.first.value);
        at != ranges_.end() && at->first < within.end.value; ++at) {
     found.push_back({message_offset{std::max(at->first, within.first.value)},
