@@ -59,7 +59,7 @@ public:
       topics.push_back(depot.describe_topic(topic));
     {
       const progress shown{c_.err, [this] {
-                             return progress_text({audited_, "partition", 0, -1}) + " audited";
+                             return progress_text({audited_, "partition", 0, -1});
                            }};
       for (const auto& each : topics)
         for (const auto& p : each.partitions) {

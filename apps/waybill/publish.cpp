@@ -199,7 +199,7 @@ private:
     if (input_.bytes() > 0)
       shown.fraction =
           std::min(1.0, static_cast<double>(bytes_read_) / static_cast<double>(input_.bytes()));
-    std::string text = progress_text(shown) + " confirmed";
+    std::string text = progress_text(shown);
     return t.given_up == 0 ? text : text + ", " + grouped(t.given_up) + " given up on";
   }
 

@@ -73,9 +73,7 @@ public:
   status run() {
     client depot = c_.connect();
     {
-      const progress shown{c_.err, [this] {
-                             return progress_text({asked_, "receipt", 0, -1}) + " verified";
-                           }};
+      const progress shown{c_.err, [this] { return progress_text({asked_, "receipt", 0, -1}); }};
       for (const auto& text : s_.receipts)
         one(depot, text);
       if (!s_.file.empty())
