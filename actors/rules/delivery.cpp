@@ -159,7 +159,7 @@ void delivery::impl::apply(const group_changes& what, dispatch::origin from, con
     if (range.first >= range.end)
       continue;
     state.ack(range);
-    leading.settled(range, from);
+    leading.settled(range);
   }
   for (const auto& each : what.started) {
     if (each.offset >= next)
@@ -177,7 +177,7 @@ void delivery::impl::apply(const group_changes& what, dispatch::origin from, con
     if (each.offset >= next)
       continue;
     state.bury(each);
-    leading.settled({each.offset, message_offset{each.offset.value + 1}}, from);
+    leading.settled({each.offset, message_offset{each.offset.value + 1}});
   }
 }
 

@@ -403,10 +403,11 @@ bool dispatch::is_out(message_offset offset) const {
 
 // ---- what was committed -------------------------------------------------------------------------
 
-void dispatch::settled(offset_range range, origin from) {
+void dispatch::settled(offset_range range) {
   if (!begun_)
     return;
-  settling_.remove(range);
+  if (settling_.remove(range) == range.end.value - range.first.value)
+    return; // the common case: this leader proposed it, so it was in no other place
   returned_.remove(range);
   to_start_.remove(range);
   for (auto at = delayed_.lower_bound(range.first); at != delayed_.end() && at->first < range.end;)
@@ -422,8 +423,6 @@ void dispatch::settled(offset_range range, origin from) {
       refresh(*at->second, c);
     }
   }
-  if (from == origin::own_proposal)
-    return; // what this leader proposed to settle was in nobody's hands
   for (auto& [who, c] : consumers_)
     take(who, c, range, [](offset_range, const lease&) {});
 }

@@ -70,7 +70,7 @@ public:
 
   // ---- what was committed; `g` has it already
   enum class origin : std::uint8_t { own_proposal, elsewhere };
-  void settled(offset_range range, origin from);
+  void settled(offset_range range);
   void started(const group& g, message_offset offset, const moment& now);
   void failed(const group& g, message_offset offset, origin from, const moment& now);
   void policy_changed() noexcept { recheck_ = true; }

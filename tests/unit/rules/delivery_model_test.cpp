@@ -1,0 +1,323 @@
+// The rules of delivery against the plain reference, over random histories: what is compared.
+#include "delivery_history.hpp"
+
+namespace waybill::bench {
+
+/// The first proposal of a leader fails what was out, and lets the others wait.
+void history::expect_taken_over() {
+  for (auto& [name, g] : ref_.groups) {
+    auto& from = outside_[name];
+    if (!proposed_before_) {
+      from = {};
+      for (const auto& [o, tries] : g.attempts) {
+        seen_.taken_over += tries.started > tries.failed ? 1 : 0;
+        if (tries.started > tries.failed || tries.failed >= g.policy.attempts_max)
+          from.settling.insert(o);
+        else if (tries.not_before > now_.wall)
+          from.waits[o] = now_.steady + (tries.not_before - now_.wall);
+      }
+    }
+    if (std::exchange(from.recheck, false)) {
+      for (const auto& [o, tries] : g.attempts) {
+        if (tries.failed >= g.policy.attempts_max && tries.started <= tries.failed &&
+            !from.out(o)) {
+          from.settling.insert(o);
+          from.waits.erase(o);
+        }
+      }
+    }
+  }
+  proposed_before_ = true;
+}
+
+bool history::propose_one() {
+  expect_taken_over();
+  auto p = leader_.propose(now_, share());
+  if (!p)
+    return false;
+  check_proposal(p->record);
+  append(std::move(p->record), p->number);
+  return true;
+}
+
+void history::check_proposal(const delivery_record& r) {
+  for (const auto& change : r.groups) {
+    const auto& g = ref_.groups.at(change.group);
+    auto& from = outside_[change.group];
+    for (const auto o : singles(change.acked))
+      MUST(from.settling.contains(o) || careless_);
+    for (const auto& each : change.failed) {
+      MUST(from.settling.contains(each.offset.value) || careless_);
+      MUST(each.attempt < attempts_ceiling_.at(change.group));
+    }
+    for (const auto& each : change.dead) {
+      MUST(from.settling.contains(each.offset.value) || careless_);
+      MUST(each.attempts <= attempts_ceiling_.at(change.group));
+    }
+    for (const auto& each : change.started) {
+      const auto o = each.offset.value;
+      if (!careless_) {
+        MUST(g.open(o));
+        MUST(!from.held.contains(o) && !from.settling.contains(o) && !from.waits.contains(o));
+        MUST(each.attempt == g.attempts.at(o).failed + 1);
+      }
+      if (g.open(o))
+        from.starting.insert(o);
+    }
+  }
+}
+
+void history::commit_one() {
+  const auto& [what, own] = log_.at(applied_++);
+  if (const auto* const m = std::get_if<messages_entry>(&what)) {
+    const offset_range arrived = range(ref_.next(), ref_.next() + m->many);
+    ref_.arrive(m->many, {});
+    leader_.apply_messages(arrived, std::nullopt);
+    follower_.apply_messages(arrived, std::nullopt);
+  } else if (const auto* const again = std::get_if<redrive_entry>(&what)) {
+    const auto& r = again->record;
+    const auto first = ref_.next();
+    const auto released = ref_.apply(r);
+    for (auto* const each : {&leader_, &follower_}) {
+      MUST(each->apply(r) == released);
+      if (!r.batch.empty())
+        each->apply_messages(range(first, ref_.next()), r.group);
+    }
+  } else if (const auto* const g = std::get_if<group_record>(&what)) {
+    ref_.apply(*g);
+    leader_.apply(*g);
+    follower_.apply(*g);
+    committed(*g);
+  } else {
+    const auto& r = std::get<delivery_record>(what);
+    ref_.apply(r);
+    leader_.apply(r, own, now_);
+    follower_.apply(r, {}, {});
+    if (proposed_before_)
+      committed(r);
+  }
+}
+
+void history::committed(const group_record& r) {
+  if (r.action == group_action::update)
+    outside_[r.group].recheck = proposed_before_;
+  if (r.action != group_action::remove)
+    return;
+  ++seen_.removed;
+  outside_.erase(r.group);
+  std::vector<consumer_id> ended;
+  std::erase_if(consumers_, [&](const auto& each) {
+    if (each.second.group != r.group)
+      return false;
+    ended.push_back(each.first);
+    return true;
+  });
+  MUST(leader_.take_ended() == ended);
+}
+
+void history::committed(const delivery_record& r) {
+  for (const auto& change : r.groups) {
+    if (!ref_.groups.contains(change.group))
+      continue;
+    const auto& g = ref_.groups.at(change.group);
+    auto& from = outside_[change.group];
+    const auto drop = [&](std::uint64_t o) {
+      from.held.erase(o);
+      from.settling.erase(o);
+      from.starting.erase(o);
+      from.waits.erase(o);
+    };
+    for (const auto o : singles(change.acked))
+      drop(o);
+    for (const auto& each : change.dead)
+      drop(each.offset.value);
+    for (const auto& each : change.started) {
+      from.starting.erase(each.offset.value);
+      if (g.open(each.offset.value) && !from.out(each.offset.value))
+        from.waits.erase(each.offset.value);
+    }
+    for (const auto& each : change.failed) {
+      const auto o = each.offset.value;
+      if (!g.open(o))
+        continue;
+      from.settling.erase(o);
+      if (from.out(o))
+        continue;
+      from.waits.erase(o);
+      const auto& tries = g.attempts.at(o);
+      if (tries.started <= tries.failed && tries.not_before > now_.wall)
+        from.waits[o] = now_.steady + (tries.not_before - now_.wall);
+    }
+  }
+}
+
+void history::deliver() {
+  const auto most = 1 + below(20);
+  const auto orders = leader_.deliver(
+      now_,
+      [&](message_offset o) -> std::optional<std::uint32_t> {
+        MUST(o.value < ref_.next());
+        if (chance(20))
+          return std::nullopt;
+        return static_cast<std::uint32_t>(size_of(o.value));
+      },
+      most);
+  MUST(orders.size() <= most);
+  MUST(orders.empty() || proposed_before_);
+  std::map<std::string, std::uint64_t> reached;
+  for (const auto& each : orders) {
+    const auto o = each.offset.value;
+    const auto& c = consumers_.at(each.consumer);
+    const auto& g = ref_.groups.at(c.group);
+    auto& from = outside_[c.group];
+    MUST(g.open(o)); // acked, dead and for others: never again
+    MUST(!from.out(o) && !from.waits.contains(o));
+    const auto tries = g.attempts.find(o);
+    if (tries == g.attempts.end()) {
+      MUST(each.attempt == 1);
+    } else {
+      MUST(each.attempt == tries->second.started);
+      MUST(each.attempt > tries->second.failed);
+    }
+    MUST(each.attempt <= attempts_ceiling_.at(c.group));
+    ++(each.attempt == 1 ? seen_.first : seen_.again);
+    MUST(!reached.contains(c.group) || o > reached[c.group]);
+    reached[c.group] = o;
+    std::uint64_t held = 0, bytes = 0;
+    for (const auto& [other, by] : from.held) {
+      held += by.who == each.consumer ? 1 : 0;
+      bytes += by.who == each.consumer ? size_of(other) : 0;
+    }
+    MUST(held < c.messages);
+    MUST((held == 0 || bytes + size_of(o) <= c.bytes));
+    from.held[o] = {each.consumer, each.attempt, now_.steady + g.policy.lease};
+  }
+  for (const auto o : leader_.wanted())
+    MUST(o.value < ref_.next());
+}
+
+void history::check_books() {
+  const auto views = leader_.views();
+  MUST(views.size() == ref_.groups.size());
+  for (const auto& v : views) {
+    const auto& g = ref_.groups.at(v.group);
+    MUST(balances(v));
+    seen_.held_back += v.held_back ? 1 : 0;
+    MUST(v.counts.arrived == g.fates.size() - g.count(fate::not_its_own));
+    MUST(v.counts.acked == g.count(fate::acked));
+    MUST(v.counts.for_others == g.count(fate::for_others));
+    MUST(v.dead_held == g.count(fate::dead));
+    MUST(v.counts.redriven == g.count(fate::redriven));
+    MUST(v.counts.purged == g.count(fate::purged));
+    MUST(v.ready + v.leased + v.delayed == g.count(fate::open));
+  }
+}
+
+void history::check_state() {
+  MUST(singles(leader_.needed()) == ref_.needed());
+  partition_snapshot mine, theirs;
+  leader_.snapshot(mine);
+  follower_.snapshot(theirs);
+  MUST(mine == theirs);
+  partition_snapshot restored;
+  mine.next_offset = at(ref_.next());
+  restored.next_offset = mine.next_offset;
+  delivery{limits_, mine}.snapshot(restored);
+  MUST(restored == mine);
+  MUST(singles(mine.settled_by_all) == ref_.settled_by_all);
+  for (const auto& each : mine.groups) {
+    const auto& g = ref_.groups.at(each.group);
+    MUST(each.attempts.size() == g.attempts.size());
+    for (const auto& [o, tries] : g.attempts) {
+      MUST(each.attempts.at(at(o)).failed == tries.failed);
+      MUST(each.attempts.at(at(o)).started == tries.started);
+    }
+    for (const auto& [o, died] : each.dead_letters)
+      MUST(g.fates.at(o.value) == fate::dead);
+  }
+  if (!proposed_before_)
+    return;
+  for (const auto& each : leader_.out()) {
+    const auto& g = ref_.groups.at(each.group);
+    const auto& from = outside_[each.group];
+    auto leased = singles(each.leased);
+    std::set<std::uint64_t> waits;
+    for (const auto& [o, due] : from.waits)
+      waits.insert(o);
+    MUST(singles(each.delayed) == waits);
+    for (const auto& [o, by] : from.held)
+      MUST(leased.erase(o) == 1);
+    for (const auto o : from.settling)
+      MUST(leased.erase(o) == 1);
+    for (const auto o : from.starting)
+      MUST(leased.erase(o) == 1);
+    for (const auto o : leased) { // an attempt that is recorded and about to go out
+      MUST(g.open(o));
+      MUST(g.attempts.at(o).started > g.attempts.at(o).failed);
+    }
+  }
+}
+
+/// With a consumer that acks everything, everything is settled in the end.
+void history::drain() {
+  while (applied_ < log_.size())
+    commit_one();
+  for (const auto& [name, g] : ref_.groups) {
+    const consumer_id id{++last_id_.value};
+    MUST(leader_.join(name, id, "last", 1'000, 1'000'000));
+    consumers_.emplace(id, consumer{name, 1'000, 1'000'000});
+  }
+  const auto unsettled = [&] {
+    return std::ranges::any_of(ref_.groups,
+                               [](const auto& g) { return g.second.count(fate::open) > 0; });
+  };
+  for (int round = 0; round < 1'000 && unsettled(); ++round) {
+    while (propose_one()) {
+    }
+    while (applied_ < log_.size())
+      commit_one();
+    deliver();
+    for (auto& [name, from] : outside_) {
+      while (!from.held.empty()) {
+        const auto [o, by] = *from.held.begin();
+        const auto answer = leader_.ack(by.who, ranges{range(o, o + 1)});
+        MUST(answer.lost.empty());
+        from.held.erase(o);
+        from.settling.insert(o);
+      }
+    }
+    pass(50ms);
+    check_books();
+  }
+  MUST(!unsettled());
+  check_state();
+  for (const auto& v : leader_.views()) {
+    seen_.acked += v.counts.acked;
+    seen_.dead += v.counts.dead;
+    seen_.redriven += v.counts.redriven;
+    seen_.for_others += v.counts.for_others;
+  }
+}
+
+TEST_CASE("the rules of delivery do what the plain reference does, whatever happens",
+          "[delivery][model]") {
+  const std::uint64_t seed = std::random_device{}();
+  sightings seen;
+  for (std::uint64_t i = 0; i < 400; ++i) {
+    INFO("seed " << seed + i);
+    history{seed + i, seen}.run(1'000);
+  }
+  CAPTURE(seed);
+  CHECK(seen.first > 10'000);
+  CHECK(seen.again > 1'000);
+  CHECK(seen.acked > 5'000);
+  CHECK(seen.dead > 500);
+  CHECK(seen.redriven > 50);
+  CHECK(seen.for_others > 50);
+  CHECK(seen.leaders > 500);
+  CHECK(seen.held_back > 500);
+  CHECK(seen.removed > 50);
+  CHECK(seen.taken_over > 50);
+}
+
+} // namespace waybill::bench

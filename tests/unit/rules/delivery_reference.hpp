@@ -1,0 +1,146 @@
+// The replicated half of the delivery rules, written down a second time as plainly as possible: one
+// state for each message and group. What the rules say is compared with it.
+#pragma once
+
+#include "delivery_bench.hpp"
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace waybill::bench {
+
+/// One entry of the log, as far as delivery is concerned.
+struct messages_entry {
+  std::uint64_t many = 0;
+};
+/// Dead letters that go back (as many new messages, for the group alone) or are purged.
+struct redrive_entry {
+  redrive_record record;
+};
+using log_entry = std::variant<messages_entry, redrive_entry, group_record, delivery_record>;
+
+struct reference_group {
+  enum class fate : std::uint8_t { not_its_own, open, acked, for_others, dead, redriven, purged };
+  struct tries {
+    std::uint32_t failed = 0;
+    std::uint32_t started = 0;
+    wall_time not_before{};
+  };
+  group_policy policy;
+  std::uint64_t start = 0;
+  std::vector<fate> fates; ///< by offset
+  std::map<std::uint64_t, tries> attempts;
+
+  [[nodiscard]] bool open(std::uint64_t o) const { return fates.at(o) == fate::open; }
+  [[nodiscard]] std::uint64_t count(fate which) const {
+    return static_cast<std::uint64_t>(std::ranges::count(fates, which));
+  }
+  /// Settles an open message.
+  void close(std::uint64_t o, fate how) {
+    if (o < fates.size() && open(o)) {
+      fates[o] = how;
+      attempts.erase(o);
+    }
+  }
+};
+
+struct reference {
+  using fate = reference_group::fate;
+  std::map<std::string, reference_group> groups;
+  std::vector<std::string> only_for; ///< by offset; empty: for all
+  std::set<std::uint64_t> settled_by_all;
+
+  [[nodiscard]] std::uint64_t next() const { return only_for.size(); }
+
+  void arrive(std::uint64_t many, const std::string& only) {
+    for (; many > 0; --many) {
+      for (auto& [name, g] : groups) {
+        g.fates.push_back(next() < g.start               ? fate::not_its_own
+                          : only.empty() || only == name ? fate::open
+                                                         : fate::for_others);
+      }
+      only_for.push_back(only);
+    }
+  }
+  void note_settled() {
+    for (std::uint64_t o = 0; o < next() && !groups.empty(); ++o) {
+      if (std::ranges::none_of(groups, [&](const auto& g) { return g.second.open(o); }))
+        settled_by_all.insert(o);
+    }
+  }
+  [[nodiscard]] std::set<std::uint64_t> needed() const {
+    std::set<std::uint64_t> found;
+    for (std::uint64_t o = 0; o < next(); ++o) {
+      if (groups.empty()
+              ? !settled_by_all.contains(o)
+              : std::ranges::any_of(groups, [&](const auto& g) { return g.second.open(o); }))
+        found.insert(o);
+    }
+    return found;
+  }
+  void apply(const group_record& r) {
+    const bool there = groups.contains(r.group);
+    if (r.action == group_action::update && there)
+      groups[r.group].policy = r.policy;
+    if (r.action == group_action::update || (r.action == group_action::create) == there)
+      return;
+    note_settled();
+    if (r.action == group_action::remove) {
+      groups.erase(r.group);
+      return;
+    }
+    auto& g = groups[r.group];
+    g.policy = r.policy;
+    g.start = r.start.value;
+    for (std::uint64_t o = 0; o < next(); ++o) {
+      g.fates.push_back(o < g.start || settled_by_all.contains(o)       ? fate::not_its_own
+                        : only_for[o].empty() || only_for[o] == r.group ? fate::open
+                                                                        : fate::for_others);
+    }
+  }
+  void apply(const delivery_record& r) {
+    for (const auto& change : r.groups) {
+      if (!groups.contains(change.group))
+        continue;
+      auto& g = groups[change.group];
+      for (const auto& each : change.acked) {
+        for (auto o = each.first.value; o < each.end.value; ++o)
+          g.close(o, fate::acked);
+      }
+      for (const auto& each : change.started) {
+        if (g.open(each.offset.value))
+          g.attempts[each.offset.value].started =
+              std::max(g.attempts[each.offset.value].started, each.attempt);
+      }
+      for (const auto& each : change.failed) {
+        if (!g.open(each.offset.value) || g.attempts[each.offset.value].failed >= each.attempt)
+          continue;
+        g.attempts[each.offset.value].failed = each.attempt;
+        g.attempts[each.offset.value].not_before = each.not_before;
+      }
+      for (const auto& each : change.dead)
+        g.close(each.offset.value, fate::dead);
+    }
+  }
+  std::vector<message_offset> apply(const redrive_record& r) {
+    std::vector<message_offset> released;
+    if (groups.contains(r.group)) {
+      auto& g = groups[r.group];
+      for (const auto each : r.dead_letters) {
+        if (g.fates.at(each.value) != fate::dead)
+          continue;
+        g.fates[each.value] = r.batch.empty() ? fate::purged : fate::redriven;
+        released.push_back(each);
+      }
+    }
+    if (!r.batch.empty())
+      arrive(r.dead_letters.size(), r.group);
+    return released;
+  }
+};
+
+} // namespace waybill::bench
