@@ -94,8 +94,10 @@ struct storage_reader_state {
 
   void walk(audit_under_way a, const audit_basis& basis) {
     auto dropped = node->data->dropped(a.partition);
-    if (!dropped)
-      return a.answer.deliver(to_error(dropped.error()));
+    if (!dropped) {
+      a.answer.deliver(to_error(dropped.error()));
+      return;
+    }
     const auto books = std::make_shared<auditor>(basis, *std::move(dropped));
     walk_entries(a.partition, basis.state.at.index, *books);
     for (const auto& group : basis.state.groups)

@@ -112,8 +112,10 @@ void partition_leader_state::append_redrive(const std::string& group,
   };
   if (auto why = refusal())
     return give_up(*why);
-  if (letters.empty())
-    return answer.deliver(redrive_result{});
+  if (letters.empty()) {
+    answer.deliver(redrive_result{});
+    return;
+  }
   redrive_record record{group, {}, {}};
   std::vector<std::string> messages;
   std::vector<std::vector<std::pair<std::string, std::string>>> headers;

@@ -58,7 +58,7 @@ void partition_leader_state::apply(const entry& e, const waiting& who) {
     apply_delivery(e, who);
     break;
   case entry_kind::group:
-    rules->apply(must(decode_group_record(e.body.view())));
+    apply_group(must(decode_group_record(e.body.view())));
     break;
   case entry_kind::producer:
     senders->apply(must(decode_producer_record(e.body.view())), e.stamped);
@@ -106,6 +106,22 @@ void partition_leader_state::apply_delivery(const entry& e, const waiting& who) 
   for (auto each = first; each != last; ++each)
     settled[each->second.receiver].push_back(std::move(each->second.outcome));
   settles.erase(first, last);
+}
+
+/// A group that goes takes its dead letters along: one that comes later under its name has none.
+void partition_leader_state::apply_group(const group_record& record) {
+  if (record.action == group_action::remove) {
+    partition_snapshot state;
+    rules->snapshot(state);
+    letter_changes letters;
+    for (const auto& group : state.groups)
+      if (group.group == record.group)
+        for (const auto& [offset, died] : group.dead_letters)
+          letters.emplace_back(dead_letter_removed{args.partition, record.group, offset});
+    if (!letters.empty())
+      self->send(writer, atom::letters_v, std::move(letters));
+  }
+  rules->apply(record);
 }
 
 void partition_leader_state::apply_redrive(const entry& e) {

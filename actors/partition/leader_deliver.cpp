@@ -75,12 +75,16 @@ caf::result<milliseconds> partition_leader_state::join(const receiver_actor& who
     return to_error(*why);
   auto promise = self->make_response_promise<milliseconds>();
   auto enter = [this, who, what, promise](const failure* why) mutable {
-    if (why)
-      return promise.deliver(to_error(*why));
+    if (why) {
+      promise.deliver(to_error(*why));
+      return;
+    }
     const auto joined =
         rules->join(what.group, what.consumer, what.name, what.credit_messages, what.credit_bytes);
-    if (!joined)
-      return promise.deliver(to_error(joined.error()));
+    if (!joined) {
+      promise.deliver(to_error(joined.error()));
+      return;
+    }
     consumers[what.consumer] = who;
     consumer_of[who.address()] = what.consumer;
     self->monitor(who);
@@ -162,8 +166,10 @@ caf::result<caf::unit_t> partition_leader_state::remove_group(const std::string&
   auto promise = self->make_response_promise<caf::unit_t>();
   waiting who;
   who.then = [this, promise](const failure* why) mutable {
-    if (why)
-      return promise.deliver(to_error(*why));
+    if (why) {
+      promise.deliver(to_error(*why));
+      return;
+    }
     end_consumers();
     promise.deliver(caf::unit);
   };

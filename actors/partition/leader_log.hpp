@@ -4,6 +4,7 @@
 
 #include "actors/rules/delivery.hpp"
 #include "storage/entry.hpp"
+#include "storage/store.hpp"
 
 #include <deque>
 

@@ -89,6 +89,7 @@ struct partition_leader_state {
   void apply(const entry& e, const waiting& who);
   void apply_messages(const entry& e, const waiting& who);
   void apply_delivery(const entry& e, const waiting& who);
+  void apply_group(const group_record& record);
   void apply_redrive(const entry& e);
   void checkpoint_if_due();
   void checkpoint();
