@@ -10,14 +10,15 @@
 namespace waybill {
 
 bool entry_continues(std::string_view bytes, partition_id partition, const log_position& last) {
-  // Encoded with any hash, an entry differs from its neighbours only in what is of its own; so the
-  // fields before it are compared as bytes, and the layout stays in one file.
+  // What the entry must have begun with is encoded and compared as bytes, so that the layout stays
+  // in one file.
   if (bytes.size() < entry_header_bytes)
     return false;
   entry expected;
   expected.partition = partition;
   expected.index = log_index{last.index.value + 1};
   expected.previous = last.hash;
+  expected.hash = chain_hash(expected);
   std::string encoded;
   encode_entry(expected, encoded);
   const auto same = [&](std::size_t at, std::size_t size) {

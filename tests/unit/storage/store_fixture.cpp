@@ -58,8 +58,12 @@ message_offset log_maker::next_offset() const {
   return all_.empty() ? message_offset{} : offsets_of(all_.back()).end;
 }
 
-store_fixture::store_fixture() {
+store_fixture::store_fixture(medium where) {
   options.directory = directory.path() / "data";
+  if (where == medium::memory) {
+    env.make_directories(directory.path().string());
+    options.env = &env;
+  }
   options.generation_entries = 1'000;
   options.write_buffer_bytes = 1u << 20;
   options.log = [this](const std::string& line) { said.push_back(line); };
@@ -119,11 +123,8 @@ std::filesystem::path store_fixture::generation(std::uint64_t number) const {
 
 std::uint64_t store_fixture::disk_bytes() const {
   std::uint64_t bytes = 0;
-  for (const auto& each : std::filesystem::recursive_directory_iterator(options.directory)) {
-    std::error_code gone; // the store's own thread removes files meanwhile
-    if (const auto size = each.file_size(gone); !gone)
-      bytes += size;
-  }
+  for (const auto& file : env.files())
+    bytes += env.contents(file).size();
   return bytes;
 }
 

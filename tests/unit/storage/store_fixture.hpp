@@ -2,6 +2,7 @@
 #pragma once
 
 #include "storage/store.hpp"
+#include "tests/support/fault_env.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -59,10 +60,12 @@ private:
   std::vector<entry> all_;
 };
 
-/// Opens, closes and opens again.
+enum class medium : std::uint8_t { memory, disk };
+
+/// Opens, closes and opens again; in memory, unless a test wants to see the files themselves.
 class store_fixture {
 public:
-  store_fixture();
+  explicit store_fixture(medium where = medium::memory);
   void open();
   result<std::unique_ptr<store>> try_open();
   void close() { store_.reset(); }
@@ -82,10 +85,11 @@ public:
   /// All entries that `read` gives, in pieces of about so many bytes.
   std::vector<entry> read_all(partition_id partition, std::size_t piece = 1000);
   [[nodiscard]] std::filesystem::path generation(std::uint64_t number) const;
-  /// Bytes of all files in the directory.
+  /// Bytes of all files of a store in memory.
   [[nodiscard]] std::uint64_t disk_bytes() const;
 
   temporary_directory directory;
+  fault_env env; ///< of a store in memory
   store_options options;
   std::vector<std::string> said;
 

@@ -10,7 +10,7 @@ using test::check_equal;
 using test::must;
 
 TEST_CASE("what was written is read again, also by the next process", "[store]") {
-  test::store_fixture store;
+  test::store_fixture store{GENERATE(test::medium::memory, test::medium::disk)};
   store.open();
   auto log = store.begin(1);
   store.write(log.next_many(3));
