@@ -79,20 +79,20 @@ store_impl::stretch store_impl::find_stretch(const partition_index& index, log_i
   stretch found;
   std::size_t bytes = 0;
   for (auto next = std::max(from, log_index{1}); found.entries.empty() || bytes <= bytes_max;) {
-    auto here = index.at_or_after(next, active_, pages);
-    if (here && here->what.index > index.last.index && !index.damage)
-      here.reset(); // a tail that is just being dropped
+    const auto here = index.at_or_after(next, active_, pages);
+    // Beyond the end: a tail that is just being dropped.
+    const bool there = here && (here->what.index <= index.last.index || index.damage);
     if (pages.misses()) {
       if (!found.entries.empty())
         pages.begin(); // enough for now; the next look goes on from there
       return found;
     }
-    const auto gap_end = here ? log_index{here->what.index.value - 1} : index.last.index;
+    const auto gap_end = there ? log_index{here->what.index.value - 1} : index.last.index;
     if (const auto hole = first_not_dropped(index, next, gap_end))
       found.bad = index.damage ? *index.damage : hole_at(index.id, *hole);
-    else if (!here && index.damage)
+    else if (!there && index.damage)
       found.bad = index.damage; // the log may have gone on from here
-    if (found.bad || !here)
+    if (found.bad || !there)
       return found;
     bytes += here->what.bytes - entry_header_bytes;
     next = log_index{here->what.index.value + 1};
