@@ -81,6 +81,9 @@ namespace waybill {
 [[nodiscard]] caf::error to_error(const failure& why);
 [[nodiscard]] failure to_failure(const caf::error& why);
 
+/// The answer that has nothing to tell but that it was done.
+struct done {};
+
 // ---- Storage
 // --------------------------------------------------------------------------------------
 
@@ -107,14 +110,14 @@ using storage_writer_actor = caf::typed_actor<
     // those that wait here. Answers where the log stands.
     caf::replies_to<atom::promise, partition_id, epoch>::with<recovered_ptr>,
     // From the coordinator: small records (an empty value removes). Answers once synced.
-    caf::replies_to<atom::record, record_list>::with<caf::unit_t>,
+    caf::replies_to<atom::record, record_list>::with<done>,
     // From a leader. Answers once it is synced.
-    caf::replies_to<atom::checkpoint, partition_id, checkpoint_ptr>::with<caf::unit_t>,
+    caf::replies_to<atom::checkpoint, partition_id, checkpoint_ptr>::with<done>,
     // From a leader: dead letters come and go, in log order.
     caf::reacts_to<atom::letters, letter_changes>,
     // From the partition supervisor: begin an empty copy, unless there is one. Answers its name.
     caf::replies_to<atom::copy, partition_id>::with<copy_id>,
-    caf::replies_to<atom::end_copy, partition_id>::with<caf::unit_t>,
+    caf::replies_to<atom::end_copy, partition_id>::with<done>,
     // To itself, behind all that waits in the mailbox: write what has gathered.
     caf::reacts_to<atom::flush>,
     // To itself, now and then: drop what is dead; look at the free space.
@@ -269,14 +272,14 @@ using partition_leader_actor = caf::typed_actor<
     // lease.
     caf::replies_to<atom::join, receiver_actor, join_request>::with<milliseconds>,
     // From a consumer session: answers once what it gave back is free (`closed`), or counted.
-    caf::replies_to<atom::leave, consumer_id, leaving>::with<caf::unit_t>,
+    caf::replies_to<atom::leave, consumer_id, leaving>::with<done>,
     // From a consumer session: its credit here. Answers once no more than that will be out.
-    caf::replies_to<atom::credit, consumer_id, std::uint32_t, std::uint64_t>::with<caf::unit_t>,
+    caf::replies_to<atom::credit, consumer_id, std::uint32_t, std::uint64_t>::with<done>,
     // From a consumer session; answered by `settled`.
     caf::reacts_to<atom::settle, settle_request>,
     // From an admin session: create or change a group. Answers once committed.
-    caf::replies_to<atom::group, std::string, policy_change>::with<caf::unit_t>,
-    caf::replies_to<atom::remove, std::string>::with<caf::unit_t>,
+    caf::replies_to<atom::group, std::string, policy_change>::with<done>,
+    caf::replies_to<atom::remove, std::string>::with<done>,
     caf::replies_to<atom::describe>::with<partition_view>,
     // Dead letters back to their group, or gone for good. Answers once committed.
     caf::replies_to<atom::redrive, std::string, std::vector<message_offset>>::with<redrive_result>,
@@ -286,7 +289,7 @@ using partition_leader_actor = caf::typed_actor<
     // To itself: leases, delays, checkpoints.
     caf::reacts_to<atom::tick>,
     // From the partition supervisor: settle what is in flight, write a checkpoint, end.
-    caf::replies_to<atom::stop>::with<caf::unit_t>>;
+    caf::replies_to<atom::stop>::with<done>>;
 
 // ---- Partition supervisor
 // ---------------------------------------------------------------------------
@@ -310,14 +313,14 @@ using partition_supervisor_actor = caf::typed_actor<
     caf::replies_to<atom::resolve, std::string>::with<topic_ptr>,
     caf::replies_to<atom::list>::with<topic_list>,
     // Answers when every partition leads.
-    caf::replies_to<atom::create, std::string, std::uint32_t>::with<caf::unit_t>,
-    caf::replies_to<atom::remove, std::string>::with<caf::unit_t>,
+    caf::replies_to<atom::create, std::string, std::uint32_t>::with<done>,
+    caf::replies_to<atom::remove, std::string>::with<done>,
     // From a leader: it leads now, in this epoch.
     caf::reacts_to<atom::stored, partition_id, epoch>,
     // To itself: begin this partition (again).
     caf::reacts_to<atom::open, partition_id>,
     // From the node supervisor: answers when every partition leads or is offline for good.
-    caf::replies_to<atom::open>::with<caf::unit_t>, caf::replies_to<atom::stop>::with<caf::unit_t>>;
+    caf::replies_to<atom::open>::with<done>, caf::replies_to<atom::stop>::with<done>>;
 
 // ---- Sessions, and the connection that they serve
 // -----------------------------------------------------
@@ -392,7 +395,6 @@ using admin_call =
 using admin_session_actor = caf::typed_actor<caf::reacts_to<atom::admin, call_id, admin_call>,
                                              caf::reacts_to<atom::vanished>>;
 
-struct done {};
 struct opened_producer {
   producer_session_actor session;
   std::vector<batch_number> last; ///< per partition
@@ -465,7 +467,7 @@ using session_supervisor_actor = caf::typed_actor<
     // To itself: it has been stopping for long enough.
     caf::reacts_to<atom::tick>,
     // No new sessions; the open ones end: subscriptions give back, producers answer `stopping`.
-    caf::replies_to<atom::stop>::with<caf::unit_t>>;
+    caf::replies_to<atom::stop>::with<done>>;
 
 // ---- Node
 // -------------------------------------------------------------------------------------------
@@ -488,15 +490,16 @@ using alarm_desk_actor =
 /// NODE SUPERVISOR: the root. Starts everything in order, restarts what fails, stops in order.
 using node_supervisor_actor = caf::typed_actor<
     // Answers when every topic's partitions have been started.
-    caf::replies_to<atom::open>::with<caf::unit_t>,
+    caf::replies_to<atom::open>::with<done>,
     // To itself: start this child again, by its role.
     caf::reacts_to<atom::create, caf::atom_value>,
     // Answers when everything has ended cleanly.
-    caf::replies_to<atom::stop>::with<caf::unit_t>>;
+    caf::replies_to<atom::stop>::with<done>>;
 
 } // namespace waybill
 
 #define WAYBILL_LOCAL_MESSAGE(type) CAF_ALLOW_UNSAFE_MESSAGE_TYPE(type)
+WAYBILL_LOCAL_MESSAGE(waybill::done)
 WAYBILL_LOCAL_MESSAGE(waybill::entries)
 WAYBILL_LOCAL_MESSAGE(waybill::record_list)
 WAYBILL_LOCAL_MESSAGE(waybill::checkpoint_ptr)

@@ -74,7 +74,7 @@ struct embedded_coordinator_state {
     self->request(writer, caf::infinite, atom::record_v,
                   record_list{{std::string{store_prefix} + key,
                                removes ? std::string{} : with_version(next)}})
-        .then([answer, next](caf::unit_t) mutable { answer.deliver(next); },
+        .then([answer, next](done) mutable { answer.deliver(next); },
               [answer](const caf::error& why) mutable { answer.deliver(why); });
     return answer;
   }

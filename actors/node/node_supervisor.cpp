@@ -31,7 +31,7 @@ struct node_supervisor_state {
   std::optional<restart_intensity> intensity;
   bool stopping = false;
   std::size_t ending = roles.size(); ///< children before this one are still to be ended
-  caf::typed_response_promise<caf::unit_t> stopper;
+  caf::typed_response_promise<done> stopper;
 
   ~node_supervisor_state() {
     for (const auto& [address, what] : children)
@@ -105,8 +105,9 @@ struct node_supervisor_state {
       return start_child(what);
     const auto writer = find_role<storage_writer_actor>(self->system(), role::storage_writer);
     // Without a time-out: the writer answers, or ends and this node with it.
-    self->request(writer, caf::infinite, atom::record_v, record_list{})
-        .then([this, what](caf::unit_t) { start_child(what); });
+    self->request(writer, caf::infinite, atom::record_v, record_list{}).then([this, what](done) {
+      start_child(what);
+    });
   }
 
   void fail(const failure& why) {
@@ -117,28 +118,27 @@ struct node_supervisor_state {
     self->quit(to_error(why));
   }
 
-  caf::result<caf::unit_t> opened() {
+  caf::result<done> opened() {
     const auto partitions =
         find_role<partition_supervisor_actor>(self->system(), role::partition_supervisor);
-    auto answer = self->make_response_promise<caf::unit_t>();
+    auto answer = self->make_response_promise<done>();
     // Without a time-out: the more there is to recover, the longer it takes; the caller has its
     // own.
     self->request(partitions, caf::infinite, atom::open_v)
-        .then([answer](caf::unit_t) mutable { answer.deliver(caf::unit); },
+        .then([answer](done) mutable { answer.deliver(done{}); },
               [answer](const caf::error& why) mutable { answer.deliver(why); });
     return answer;
   }
 
   /// Sessions first, then leaders, then everyone else from the top down; the writer writes what
   /// waits.
-  caf::result<caf::unit_t> stop() {
+  caf::result<done> stop() {
     stopping = true;
-    stopper = self->make_response_promise<caf::unit_t>();
+    stopper = self->make_response_promise<done>();
     const auto sessions =
         find_role<session_supervisor_actor>(self->system(), role::session_supervisor);
     self->request(sessions, stop_patience, atom::stop_v)
-        .then([this](caf::unit_t) { stop_leaders(); },
-              [this](const caf::error&) { stop_leaders(); });
+        .then([this](done) { stop_leaders(); }, [this](const caf::error&) { stop_leaders(); });
     return stopper;
   }
 
@@ -146,7 +146,7 @@ struct node_supervisor_state {
     const auto partitions =
         find_role<partition_supervisor_actor>(self->system(), role::partition_supervisor);
     self->request(partitions, stop_patience, atom::stop_v)
-        .then([this](caf::unit_t) { end_next(); }, [this](const caf::error&) { end_next(); });
+        .then([this](done) { end_next(); }, [this](const caf::error&) { end_next(); });
   }
 
   void end_next() {
@@ -161,7 +161,7 @@ struct node_supervisor_state {
         return; // its end calls again
       }
     }
-    stopper.deliver(caf::unit);
+    stopper.deliver(done{});
     self->quit();
   }
 };

@@ -89,7 +89,7 @@ struct storage_reader_state {
 
   void wait_for_writer(const audit_under_way& a, const basis_ptr& basis) {
     self->request(a.writer, patience(), atom::record_v, record_list{})
-        .then([this, a, basis](caf::unit_t) { walk(a, *basis); }, fails(a));
+        .then([this, a, basis](done) { walk(a, *basis); }, fails(a));
   }
 
   void walk(audit_under_way a, const audit_basis& basis) {

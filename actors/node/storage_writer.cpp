@@ -42,7 +42,7 @@ struct storage_writer_state {
   struct checkpoint_waiting {
     partition_id partition;
     checkpoint_ptr what;
-    caf::typed_response_promise<caf::unit_t> answer;
+    caf::typed_response_promise<done> answer;
   };
 
   storage_writer_actor::stateful_pointer<storage_writer_state> self;
@@ -50,7 +50,7 @@ struct storage_writer_state {
   std::map<partition_id, epoch> promised; ///< also those that wait below
   std::vector<append_waiting> appends;
   std::vector<promise_waiting> promises;
-  std::vector<caf::typed_response_promise<caf::unit_t>> records;
+  std::vector<caf::typed_response_promise<done>> records;
   std::vector<checkpoint_waiting> checkpoints;
   write_set gathered; ///< records and promises; entries stay in `appends` until they are written
   bool flush_armed = false;
@@ -96,17 +96,17 @@ struct storage_writer_state {
     return answer;
   }
 
-  caf::result<caf::unit_t> record(record_list& what) {
+  caf::result<done> record(record_list& what) {
     for (auto& each : what)
       gathered.records.push_back(std::move(each));
-    auto answer = self->make_response_promise<caf::unit_t>();
+    auto answer = self->make_response_promise<done>();
     records.push_back(answer);
     arm_flush();
     return answer;
   }
 
-  caf::result<caf::unit_t> checkpoint_later(partition_id partition, checkpoint_ptr what) {
-    auto answer = self->make_response_promise<caf::unit_t>();
+  caf::result<done> checkpoint_later(partition_id partition, checkpoint_ptr what) {
+    auto answer = self->make_response_promise<done>();
     checkpoints.push_back({partition, std::move(what), answer});
     arm_flush();
     return answer;
@@ -131,7 +131,7 @@ struct storage_writer_state {
     return copy;
   }
 
-  caf::result<caf::unit_t> end_copy(partition_id partition) {
+  caf::result<done> end_copy(partition_id partition) {
     flush();
     if (broken)
       return to_error(*broken);
@@ -142,7 +142,7 @@ struct storage_writer_state {
       fail(ended.error());
       return to_error(ended.error());
     }
-    return caf::unit;
+    return done{};
   }
 
   /// Writes all that has gathered: each write as large as a group commit may be.
@@ -174,7 +174,7 @@ struct storage_writer_state {
     if (broken)
       return;
     for (auto& each : records)
-      each.deliver(caf::unit);
+      each.deliver(done{});
     records.clear();
   }
 
@@ -229,7 +229,7 @@ struct storage_writer_state {
       return fail(written.error());
     for (auto& each : checkpoints)
       if (written)
-        each.answer.deliver(caf::unit);
+        each.answer.deliver(done{});
       else
         each.answer.deliver(to_error(written.error()));
     checkpoints.clear();

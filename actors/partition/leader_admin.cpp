@@ -85,7 +85,7 @@ partition_leader_state::redrive(const std::string& group,
   };
   self->request(writer, caf::infinite, atom::record_v, record_list{})
       .then(
-          [this, reader, group, free, promise, failed](caf::unit_t) {
+          [this, reader, group, free, promise, failed](done) {
             self->request(reader, args.node->bounds.storage.request_timeout, atom::redrive_v,
                           args.partition, group, free, redrive_bytes_max)
                 .then(

@@ -168,7 +168,7 @@ void partition_leader_state::checkpoint() {
       std::make_shared<const struct checkpoint>(waybill::checkpoint{snapshot(), rules->needed()});
   self->request(writer, caf::infinite, atom::checkpoint_v, args.partition, checkpoint_ptr{what})
       .then(
-          [this](caf::unit_t) {
+          [this](done) {
             checkpointing = false;
             turn();
           },

@@ -105,13 +105,13 @@ void partition_leader_state::forget_consumer(consumer_id who) {
   }
 }
 
-caf::result<caf::unit_t> partition_leader_state::leave(consumer_id who, leaving how) {
+caf::result<done> partition_leader_state::leave(consumer_id who, leaving how) {
   if (now_is == phase::leading || now_is == phase::stopping) {
     forget_consumer(who);
     rules->leave(who, how, now_of(*self));
     turn();
   }
-  return caf::unit;
+  return done{};
 }
 
 void partition_leader_state::settle(const settle_request& what) {
@@ -143,27 +143,27 @@ void partition_leader_state::settle(const settle_request& what) {
   turn();
 }
 
-caf::result<caf::unit_t> partition_leader_state::set_group(const std::string& group,
-                                                           const policy_change& change) {
+caf::result<done> partition_leader_state::set_group(const std::string& group,
+                                                    const policy_change& change) {
   if (auto why = refusal())
     return to_error(*why);
-  auto promise = self->make_response_promise<caf::unit_t>();
+  auto promise = self->make_response_promise<done>();
   with_group(group, change, [promise](const failure* why) mutable {
     if (why)
       promise.deliver(to_error(*why));
     else
-      promise.deliver(caf::unit);
+      promise.deliver(done{});
   });
   return promise;
 }
 
-caf::result<caf::unit_t> partition_leader_state::remove_group(const std::string& group) {
+caf::result<done> partition_leader_state::remove_group(const std::string& group) {
   if (auto why = refusal())
     return to_error(*why);
   if (!rules->has_group(group))
     return to_error({ec::unknown_group, "there is no group \"" + group + "\" in " +
                                             partition_name(args.topic, args.partition.number)});
-  auto promise = self->make_response_promise<caf::unit_t>();
+  auto promise = self->make_response_promise<done>();
   waiting who;
   who.then = [this, promise](const failure* why) mutable {
     if (why) {
@@ -171,7 +171,7 @@ caf::result<caf::unit_t> partition_leader_state::remove_group(const std::string&
       return;
     }
     end_consumers();
-    promise.deliver(caf::unit);
+    promise.deliver(done{});
   };
   append(entry_kind::group, 0,
          shared_bytes{encode(group_record{group_action::remove, group, {}, {}})}, std::move(who));

@@ -104,13 +104,13 @@ std::optional<failure> partition_leader_state::refusal() const {
 
 double partition_leader_state::draw() { return std::uniform_real_distribution{0.0, 1.0}(random); }
 
-caf::result<caf::unit_t> partition_leader_state::stop() {
+caf::result<done> partition_leader_state::stop() {
   if (now_is == phase::recovering || now_is == phase::ended) {
     step_down({ec::stopping, "the node is stopping"});
-    return caf::unit;
+    return done{};
   }
   now_is = phase::stopping;
-  stopper = self->make_response_promise<caf::unit_t>();
+  stopper = self->make_response_promise<done>();
   turn();
   return stopper;
 }
@@ -123,7 +123,7 @@ void partition_leader_state::stop_if_idle() {
   if (bytes_since_checkpoint > 0)
     return checkpoint();
   now_is = phase::ended;
-  stopper.deliver(caf::unit);
+  stopper.deliver(done{});
   self->quit();
 }
 
@@ -155,7 +155,7 @@ void partition_leader_state::step_down(const failure& why) {
     if (told.code == ec::unknown_topic)
       self->send(receiver, atom::ended_v, args.partition.number, to_error(told));
   if (stopper.pending())
-    stopper.deliver(caf::unit);
+    stopper.deliver(done{});
   self->quit(to_error(why));
 }
 
@@ -187,12 +187,12 @@ partition_leader(partition_leader_actor::stateful_pointer<partition_leader_state
       },
       [&state](atom::leave, consumer_id who, leaving how) { return state.leave(who, how); },
       [&state](atom::credit, consumer_id who, std::uint32_t messages,
-               std::uint64_t bytes) -> caf::result<caf::unit_t> {
+               std::uint64_t bytes) -> caf::result<done> {
         if (state.now_is == partition_leader_state::phase::leading) {
           state.rules->set_credit(who, messages, bytes);
           state.turn();
         }
-        return caf::unit;
+        return done{};
       },
       [&state](atom::settle, const settle_request& what) { state.settle(what); },
       [&state](atom::group, const std::string& group, const policy_change& change) {

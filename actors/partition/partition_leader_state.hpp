@@ -66,7 +66,7 @@ struct partition_leader_state {
   std::uint64_t bytes_since_checkpoint = 0;
   milliseconds checkpointed_at{};
   bool checkpointing = false;
-  caf::typed_response_promise<caf::unit_t> stopper;
+  caf::typed_response_promise<done> stopper;
 
   // ---- The beginning and the end (partition_leader.cpp)
   // -------------------------------------------
@@ -75,7 +75,7 @@ struct partition_leader_state {
   void replay();
   void take_replayed(const entries& piece);
   void leads();
-  caf::result<caf::unit_t> stop();
+  caf::result<done> stop();
   void stop_if_idle();
   void step_down(const failure& why);
   [[nodiscard]] std::optional<failure> refusal() const;
@@ -109,10 +109,10 @@ struct partition_leader_state {
   // --------------------------------------------------
   caf::result<milliseconds> join(const receiver_actor& who, const join_request& what);
   void with_group(const std::string& group, const policy_change& change, committed_callback then);
-  caf::result<caf::unit_t> leave(consumer_id who, leaving how);
+  caf::result<done> leave(consumer_id who, leaving how);
   void settle(const settle_request& what);
-  caf::result<caf::unit_t> set_group(const std::string& group, const policy_change& change);
-  caf::result<caf::unit_t> remove_group(const std::string& group);
+  caf::result<done> set_group(const std::string& group, const policy_change& change);
+  caf::result<done> remove_group(const std::string& group);
   void forget_consumer(consumer_id who);
   void end_consumers();
   void propose();

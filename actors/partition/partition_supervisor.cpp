@@ -35,8 +35,8 @@ struct partition_supervisor_state {
     topic_record record;
     std::vector<slot> slots;
     topic_ptr view; ///< null: make it anew
-    std::vector<caf::typed_response_promise<caf::unit_t>> creators;
-    std::vector<caf::typed_response_promise<caf::unit_t>> removers;
+    std::vector<caf::typed_response_promise<done>> creators;
+    std::vector<caf::typed_response_promise<done>> removers;
   };
 
   partition_supervisor_actor::stateful_pointer<partition_supervisor_state> self;
@@ -46,7 +46,7 @@ struct partition_supervisor_state {
   std::map<topic_id, std::string> names;
   std::map<caf::actor_addr, partition_id> leaders;
   std::optional<restart_intensity> intensity;
-  std::vector<caf::typed_response_promise<caf::unit_t>> openers;
+  std::vector<caf::typed_response_promise<done>> openers;
   bool listed = false; ///< the coordinator's topics are known
   bool stopping = false;
 
@@ -88,8 +88,8 @@ struct partition_supervisor_state {
     answer_openers();
   }
 
-  caf::result<caf::unit_t> opened() {
-    auto answer = self->make_response_promise<caf::unit_t>();
+  caf::result<done> opened() {
+    auto answer = self->make_response_promise<done>();
     openers.push_back(answer);
     answer_openers();
     return answer;
@@ -102,7 +102,7 @@ struct partition_supervisor_state {
     if (!listed || openers.empty() || !std::ranges::all_of(topics, settled))
       return;
     for (auto& each : openers)
-      each.deliver(caf::unit);
+      each.deliver(done{});
     openers.clear();
   }
 
@@ -334,10 +334,10 @@ struct partition_supervisor_state {
     return std::nullopt;
   }
 
-  caf::result<caf::unit_t> create(const std::string& topic_name, std::uint32_t partitions) {
+  caf::result<done> create(const std::string& topic_name, std::uint32_t partitions) {
     if (const auto why = check_create(topic_name, partitions))
       return to_error(*why);
-    auto answer = self->make_response_promise<caf::unit_t>();
+    auto answer = self->make_response_promise<done>();
     const topic_record record{draw_topic_id(), partitions, now_of(*self).wall, false};
     auto& t = topics[topic_name];
     t.name = topic_name;
@@ -373,7 +373,7 @@ struct partition_supervisor_state {
     const auto failed = std::ranges::find(t.slots, false, &slot::leading);
     for (auto& each : t.creators) {
       if (failed == t.slots.end())
-        each.deliver(caf::unit);
+        each.deliver(done{});
       else
         each.deliver(to_error(failed->why));
     }
@@ -381,14 +381,14 @@ struct partition_supervisor_state {
   }
 
   /// First the record says so; then leaders end, copies end, and at last the record goes.
-  caf::result<caf::unit_t> remove(const std::string& topic_name) {
+  caf::result<done> remove(const std::string& topic_name) {
     const auto found = topics.find(topic_name);
     if (found == topics.end() || (found->second.record.deleted && found->second.removers.empty()))
       return to_error(unknown(topic_name));
     auto& t = found->second;
     if (t.slots.empty())
       return to_error({ec::partition_offline, "the topic is being created; repeat"});
-    auto answer = self->make_response_promise<caf::unit_t>();
+    auto answer = self->make_response_promise<done>();
     t.removers.push_back(answer);
     if (t.record.deleted)
       return answer;
@@ -425,7 +425,7 @@ struct partition_supervisor_state {
     for (std::uint32_t number = 0; number < t.slots.size(); ++number) {
       const partition_id id{t.record.id, number};
       self->request(writer, caf::infinite, atom::end_copy_v, id) // it answers, or the node ends
-          .then([this, id, left, topic_name = t.name](caf::unit_t) {
+          .then([this, id, left, topic_name = t.name](done) {
             write_record(partition_key(id), {},
                          [] {}); // nobody waits: one that stays claims nothing
             if (--*left == 0)
@@ -439,7 +439,7 @@ struct partition_supervisor_state {
       auto& t = topics.at(topic_name);
       names.erase(t.record.id);
       for (auto& each : t.removers)
-        each.deliver(caf::unit);
+        each.deliver(done{});
       topics.erase(topic_name);
     });
   }
@@ -447,20 +447,20 @@ struct partition_supervisor_state {
   // ---- The end
   // ------------------------------------------------------------------------------------
 
-  caf::result<caf::unit_t> stop() {
+  caf::result<done> stop() {
     stopping = true;
-    auto answer = self->make_response_promise<caf::unit_t>();
+    auto answer = self->make_response_promise<done>();
     const auto left = std::make_shared<std::size_t>(leaders.size());
     if (leaders.empty())
-      answer.deliver(caf::unit);
+      answer.deliver(done{});
     for (const auto& [address, id] : leaders) {
       auto one_less = [left, answer]() mutable {
         if (--*left == 0)
-          answer.deliver(caf::unit);
+          answer.deliver(done{});
       };
       const auto leader = topic_of(id)->slots[id.number].leader;
       self->request(leader, patience(), atom::stop_v)
-          .then([one_less](caf::unit_t) mutable { one_less(); },
+          .then([one_less](done) mutable { one_less(); },
                 [one_less](const caf::error&) mutable { one_less(); });
     }
     return answer;

@@ -72,7 +72,7 @@ struct admin_session_state {
 
   template <class Response>
   void answer_done(call_id call, Response response) {
-    response.then([this, call](caf::unit_t) { answer(call, done{}); },
+    response.then([this, call](done) { answer(call, done{}); },
                   [this, call](const caf::error& why) { refuse(call, why); });
   }
 
@@ -200,7 +200,7 @@ struct admin_session_state {
       };
       for (const auto& place : found.partitions)
         ask(place.leader)
-            .then([one_less](caf::unit_t) { one_less(); },
+            .then([one_less](done) { one_less(); },
                   [one_less, failed](const caf::error& why) {
                     if (!*failed)
                       *failed = to_failure(why);
@@ -228,7 +228,7 @@ struct admin_session_state {
     const auto failed = [this, call](const caf::error& why) { refuse(call, why); };
     self->request(writer, patience(), atom::record_v, record_list{})
         .then(
-            [this, call, reader, partition, what, most, failed](caf::unit_t) {
+            [this, call, reader, partition, what, most, failed](done) {
               self->request(reader, patience(), atom::letters_v, partition, what.group, what.from,
                             most)
                   .then(

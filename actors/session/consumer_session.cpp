@@ -234,7 +234,7 @@ struct consumer_session_state {
       return shares->confirmed(number); // it is told when it joins
     self->request(places[number].leader, patience(), atom::credit_v, args.consumer, share.messages,
                   share.bytes)
-        .then([this, number](caf::unit_t) { shares->confirmed(number); });
+        .then([this, number](done) { shares->confirmed(number); });
   }
 
   void tick() {
@@ -310,8 +310,7 @@ struct consumer_session_state {
       if (p.leader) {
         ++*left;
         self->request(p.leader, patience(), atom::leave_v, args.consumer, how)
-            .then([one_less](caf::unit_t) { one_less(); },
-                  [one_less](const caf::error&) { one_less(); });
+            .then([one_less](done) { one_less(); }, [one_less](const caf::error&) { one_less(); });
       }
     one_less();
   }

@@ -27,7 +27,7 @@ struct session_supervisor_state {
   context_ptr node;
   std::map<caf::actor_addr, child> children;
   std::uint64_t consumers = 0;
-  std::optional<caf::typed_response_promise<caf::unit_t>> stopper;
+  std::optional<caf::typed_response_promise<done>> stopper;
 
   /// Sessions end with their supervisor, however it ends, and their connections are told.
   ~session_supervisor_state() {
@@ -89,13 +89,13 @@ struct session_supervisor_state {
       gone.port->session_ended(down.source, why);
     }
     if (stopper && children.empty())
-      stopper->deliver(caf::unit);
+      stopper->deliver(done{});
   }
 
-  caf::result<caf::unit_t> stop() {
-    stopper = self->make_response_promise<caf::unit_t>();
+  caf::result<done> stop() {
+    stopper = self->make_response_promise<done>();
     if (children.empty())
-      stopper->deliver(caf::unit);
+      stopper->deliver(done{});
     for (const auto& [address, each] : children)
       self->send_exit(each.session, to_error({ec::stopping, "the node is stopping"}));
     self->delayed_send(self, end_patience, atom::tick_v);
@@ -104,7 +104,7 @@ struct session_supervisor_state {
 
   void stop_anyway() {
     if (stopper && stopper->pending())
-      stopper->deliver(caf::unit);
+      stopper->deliver(done{});
   }
 };
 

@@ -78,7 +78,7 @@ struct node::impl {
     result<void> outcome;
     // Without a time-out: recovery takes as long as there is to recover; a root that fails answers.
     asker->request(root, caf::infinite, atom::open_v)
-        .receive([](caf::unit_t) {}, [&](const caf::error& error) { outcome = to_failure(error); });
+        .receive([](done) {}, [&](const caf::error& error) { outcome = to_failure(error); });
     if (!outcome)
       return outcome;
     return listen();
@@ -138,7 +138,7 @@ struct node::impl {
       caf::scoped_actor asker{*system};
       // Every step below has its own patience, so this ends.
       asker->request(root, caf::infinite, atom::stop_v)
-          .receive([](caf::unit_t) {}, [](const caf::error&) {});
+          .receive([](done) {}, [](const caf::error&) {});
     }
     server.reset();
     root = node_supervisor_actor{};
