@@ -42,14 +42,19 @@ void connection_port::session_ended(caf::actor_addr session, failure why) {
 
 connection::connection(const server_options& options, std::shared_ptr<outbox> out)
     : options_{options}, alive_{std::make_shared<connection*>(this)},
-      port_{std::make_shared<connection_port>(std::move(out), alive_)}, tasks_{*this} {}
+      port_{std::make_shared<connection_port>(std::move(out), alive_)},
+      tasks_{kj::heap<kj::TaskSet>(static_cast<kj::TaskSet::ErrorHandler&>(*this))} {}
 
-connection::~connection() {
+void connection::end() {
   *alive_ = nullptr;
   for (const auto& [address, session] : sessions_)
     caf::anon_send(session, atom::vanished_v);
   if (admin_)
     caf::anon_send(admin_, atom::vanished_v);
+  sessions_.clear();
+  receivers_.clear();
+  calls_.clear();
+  tasks_ = nullptr;
 }
 
 connection::waiting_call connection::begin(caf::actor_addr by) {
@@ -97,7 +102,7 @@ void connection::session_ended(const caf::actor_addr& session, const failure& wh
       each.queue.clear();
       auto request = each.client.endedRequest();
       write(request.initError(), why);
-      tasks_.add(request.send().ignoreResult());
+      tasks_->add(request.send().ignoreResult());
     }
 }
 
@@ -120,7 +125,7 @@ kj::Promise<client_answer> connection::login() {
 /// The session behind administration failed: a new one, so that the connection is as before.
 void connection::renew_admin() {
   admin_ = admin_session_actor{};
-  tasks_.add(login().ignoreResult());
+  tasks_->add(login().ignoreResult());
 }
 
 kj::Promise<client_answer> connection::ask_admin(admin_call what) {
@@ -180,7 +185,7 @@ void connection::send_one(subscription_id to, receiver& r) {
   auto request = r.client.deliverRequest(capnp::MessageSize{words, 0});
   write(request.initChunks(static_cast<kj::uint>(some.size())), some.data());
   ++r.unanswered;
-  tasks_.add(request.send().ignoreResult().then([this, to] {
+  tasks_->add(request.send().ignoreResult().then([this, to] {
     if (const auto found = receivers_.find(to); found != receivers_.end()) {
       --found->second.unanswered;
       send_deliveries(to);

@@ -28,11 +28,12 @@ private:
   std::shared_ptr<connection*> alive_; ///< read and written on the loop only
 };
 
-class connection final : private kj::TaskSet::ErrorHandler {
+class connection final : public kj::TaskSet::ErrorHandler {
 public:
   connection(const server_options& options, std::shared_ptr<outbox> out);
-  /// Tells every session that the client has vanished.
-  ~connection();
+  /// The client has vanished: every session is told, and nothing goes out any more. The
+  /// capabilities that it held may live a little longer than the connection.
+  void end();
 
   /// A call that waits for its answer. `by`: the session that owes it, once there is one.
   struct waiting_call {
@@ -93,7 +94,7 @@ private:
   std::map<caf::actor_addr, failure> ended_;       ///< those that failed, while their objects live
   std::map<subscription_id, receiver> receivers_;
   admin_session_actor admin_;
-  kj::TaskSet tasks_;
+  kj::Own<kj::TaskSet> tasks_; ///< null: the connection has ended
 };
 
 } // namespace waybill::rpc

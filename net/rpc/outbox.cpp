@@ -33,13 +33,14 @@ void outbox::wake() const {
 }
 
 kj::Promise<void> outbox::run(kj::LowLevelAsyncIoProvider& io) {
-  input_ = io.wrapInputFd(event_, kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK |
-                                      kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC);
-  return next();
+  auto input = io.wrapInputFd(event_, kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK |
+                                          kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC);
+  auto running = next(*input);
+  return running.attach(kj::mv(input));
 }
 
-kj::Promise<void> outbox::next() {
-  return input_->read(&count_, sizeof count_).then([this] {
+kj::Promise<void> outbox::next(kj::AsyncInputStream& input) {
+  return input.read(&count_, sizeof count_).then([this, &input] {
     std::vector<std::function<void()>> batch;
     {
       const std::lock_guard lock{guard_};
@@ -48,7 +49,7 @@ kj::Promise<void> outbox::next() {
     }
     for (const auto& work : batch)
       work();
-    return next();
+    return next(input);
   });
 }
 

@@ -19,18 +19,17 @@ public:
 
   /// To be run on the loop, in the order of the calls. Any thread; never blocks for long.
   void push(std::function<void()> work);
-  /// Runs what arrives until the loop ends. Call once, on the loop.
+  /// Runs what arrives until the promise is dropped. Call once, on the loop.
   [[nodiscard]] kj::Promise<void> run(kj::LowLevelAsyncIoProvider& io);
 
 private:
-  [[nodiscard]] kj::Promise<void> next();
+  [[nodiscard]] kj::Promise<void> next(kj::AsyncInputStream& input);
   void wake() const;
   std::mutex guard_;
   std::vector<std::function<void()>> waiting_;
   bool awake_ = false; ///< the loop has been told and has not looked yet
   int event_;          ///< an eventfd
   std::uint64_t count_ = 0;
-  kj::Own<kj::AsyncInputStream> input_;
 };
 
 } // namespace waybill::rpc

@@ -22,17 +22,18 @@ constexpr std::uint64_t slack_bytes = 48u << 20;
 } // namespace
 
 struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
-  /// A client: the sessions' side first, so that it outlives the RPC system above it.
+  /// A client, from its stream up.
   struct client {
     client(impl& server, kj::Own<kj::AsyncIoStream> s)
-        : stream{kj::mv(s)}, link{server.options, server.out},
+        : stream{kj::mv(s)}, link{std::make_shared<connection>(server.options, server.out)},
           network{*stream, capnp::rpc::twoparty::Side::SERVER,
                   reader_options(server.options.limits)},
           rpc{capnp::makeRpcServer(network, make_depot(link))} {
       rpc.setFlowLimit(server.options.limits.connection_bytes_max / sizeof(capnp::word));
     }
+    ~client() { link->end(); }
     kj::Own<kj::AsyncIoStream> stream;
-    connection link;
+    std::shared_ptr<connection> link; ///< shared with the capabilities that the peer holds
     capnp::TwoPartyVatNetwork network;
     capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
   };
@@ -104,7 +105,7 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
     ++open;
     const auto patience = options.limits.login_timeout.count() * kj::MILLISECONDS;
     auto silent = timer->afterDelay(patience).then([c]() -> kj::Promise<void> {
-      if (c->link.has_logged_in())
+      if (c->link->has_logged_in())
         return kj::NEVER_DONE;
       return kj::READY_NOW; // it has not logged in: the connection ends
     });

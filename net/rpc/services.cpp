@@ -27,18 +27,18 @@ failure too_many(const char* what, std::size_t most) {
 
 class producer_service final : public wire::Producer::Server {
 public:
-  producer_service(connection& over, producer_session_actor session)
-      : over_{over}, session_{std::move(session)} {}
-  ~producer_service() { over_.vanished(session_.address()); }
+  producer_service(std::shared_ptr<connection> over, producer_session_actor session)
+      : over_{std::move(over)}, session_{std::move(session)} {}
+  ~producer_service() { over_->vanished(session_.address()); }
 
   kj::Promise<void> publish(PublishContext context) override {
     const auto params = context.getParams();
-    if (const auto* why = over_.ended(session_.address())) {
+    if (const auto* why = over_->ended(session_.address())) {
       write(context.getResults().initOutcome().initError(), *why);
       return kj::READY_NOW;
     }
     const auto batch = params.getBatch().asChars();
-    auto call = over_.begin(session_.address());
+    auto call = over_->begin(session_.address());
     // Copied: the reader dies with the call, the batch may wait in a mailbox.
     caf::anon_send(session_, atom::publish_v, call.id, params.getPartition(),
                    batch_number{params.getNumber()}, batch_number{params.getPrevious()},
@@ -50,15 +50,15 @@ public:
   }
 
   kj::Promise<void> close(CloseContext) override {
-    if (over_.ended(session_.address()))
+    if (over_->ended(session_.address()))
       return kj::READY_NOW;
-    auto call = over_.begin(session_.address());
+    auto call = over_->begin(session_.address());
     caf::anon_send(session_, atom::close_v, call.id);
-    return call.answer.then([this](client_answer) { over_.closed(session_.address()); });
+    return call.answer.then([this](client_answer) { over_->closed(session_.address()); });
   }
 
 private:
-  connection& over_;
+  std::shared_ptr<connection> over_;
   producer_session_actor session_;
 };
 
@@ -67,11 +67,12 @@ private:
 
 class subscription_service final : public wire::Subscription::Server {
 public:
-  subscription_service(connection& over, consumer_session_actor session, subscription_id id)
-      : over_{over}, session_{std::move(session)}, id_{id} {}
+  subscription_service(std::shared_ptr<connection> over, consumer_session_actor session,
+                       subscription_id id)
+      : over_{std::move(over)}, session_{std::move(session)}, id_{id} {}
   ~subscription_service() {
-    over_.remove_receiver(id_);
-    over_.vanished(session_.address());
+    over_->remove_receiver(id_);
+    over_->vanished(session_.address());
   }
 
   kj::Promise<void> ack(AckContext context) override {
@@ -100,20 +101,20 @@ public:
 
   kj::Promise<void> setCredit(SetCreditContext context) override {
     const auto params = context.getParams();
-    if (over_.ended(session_.address()))
+    if (over_->ended(session_.address()))
       return kj::READY_NOW;
-    auto call = over_.begin(session_.address());
+    auto call = over_->begin(session_.address());
     caf::anon_send(session_, atom::credit_v, call.id, params.getMessages(), params.getBytes());
     return call.answer.ignoreResult();
   }
 
   kj::Promise<void> close(CloseContext) override {
-    if (over_.ended(session_.address()))
+    if (over_->ended(session_.address()))
       return kj::READY_NOW;
-    over_.remove_receiver(id_);
-    auto call = over_.begin(session_.address());
+    over_->remove_receiver(id_);
+    auto call = over_->begin(session_.address());
     caf::anon_send(session_, atom::close_v, call.id);
-    return call.answer.then([this](client_answer) { over_.closed(session_.address()); });
+    return call.answer.then([this](client_answer) { over_->closed(session_.address()); });
   }
 
 private:
@@ -132,18 +133,18 @@ private:
 
   template <class Context>
   kj::Promise<void> send(Context& context, std::uint32_t partition, settle_request what) {
-    if (const auto* why = over_.ended(session_.address())) {
+    if (const auto* why = over_->ended(session_.address())) {
       write(context.getResults().initOutcome().initError(), *why);
       return kj::READY_NOW;
     }
-    auto call = over_.begin(session_.address());
+    auto call = over_->begin(session_.address());
     caf::anon_send(session_, atom::settle_v, call.id, partition, std::move(what));
     return call.answer.then([context](client_answer answer) mutable {
       write(context.getResults().initOutcome(), answer);
     });
   }
 
-  connection& over_;
+  std::shared_ptr<connection> over_;
   consumer_session_actor session_;
   subscription_id id_;
 };
@@ -153,17 +154,17 @@ private:
 
 class session_service final : public wire::Session::Server {
 public:
-  explicit session_service(connection& over) : over_{over} {}
+  explicit session_service(std::shared_ptr<connection> over) : over_{std::move(over)} {}
 
   kj::Promise<void> openProducer(OpenProducerContext context) override {
     const auto params = context.getParams();
-    const auto supervisor = over_.options().sessions();
+    const auto supervisor = over_->options().sessions();
     if (auto why = no_session(supervisor, {params.getTopic(), params.getName()})) {
       write(context.getResults().initOutcome().initError(), *why);
       return kj::READY_NOW;
     }
-    auto call = over_.begin();
-    caf::anon_send(supervisor, atom::open_v, over_.port(), call.id,
+    auto call = over_->begin();
+    caf::anon_send(supervisor, atom::open_v, over_->port(), call.id,
                    open_producer_call{read(params.getTopic()), read(params.getName()),
                                       params.getInstance(), params.getTakeOver()});
     return call.answer.then([this, context](client_answer what) mutable {
@@ -171,7 +172,7 @@ public:
       const auto* opened = std::get_if<opened_producer>(&what);
       if (!opened)
         return write(outcome.initError(), std::get<failure>(what));
-      over_.opened(caf::actor_cast<caf::actor>(opened->session));
+      over_->opened(caf::actor_cast<caf::actor>(opened->session));
       auto ok = outcome.initOk();
       ok.setProducer(kj::heap<producer_service>(over_, opened->session));
       auto last = ok.initLast(static_cast<kj::uint>(opened->last.size()));
@@ -182,15 +183,15 @@ public:
 
   kj::Promise<void> subscribe(SubscribeContext context) override {
     const auto params = context.getParams();
-    const auto supervisor = over_.options().sessions();
+    const auto supervisor = over_->options().sessions();
     if (auto why =
             no_session(supervisor, {params.getTopic(), params.getGroup(), params.getConsumer()})) {
       write(context.getResults().initOutcome().initError(), *why);
       return kj::READY_NOW;
     }
-    const auto id = over_.add_receiver(params.getReceiver());
-    auto call = over_.begin();
-    caf::anon_send(supervisor, atom::subscribe_v, over_.port(), call.id,
+    const auto id = over_->add_receiver(params.getReceiver());
+    auto call = over_->begin();
+    caf::anon_send(supervisor, atom::subscribe_v, over_->port(), call.id,
                    subscribe_call{id, read(params.getTopic()), read(params.getGroup()),
                                   read(params.getConsumer()), params.getCreditMessages(),
                                   params.getCreditBytes()});
@@ -198,11 +199,11 @@ public:
       auto outcome = context.getResults().initOutcome();
       const auto* found = std::get_if<subscribed>(&what);
       if (!found) {
-        over_.remove_receiver(id);
+        over_->remove_receiver(id);
         return write(outcome.initError(), std::get<failure>(what));
       }
-      over_.opened(caf::actor_cast<caf::actor>(found->session));
-      over_.bind_receiver(id, found->session.address());
+      over_->opened(caf::actor_cast<caf::actor>(found->session));
+      over_->bind_receiver(id, found->session.address());
       auto ok = outcome.initOk();
       ok.setSubscription(kj::heap<subscription_service>(over_, found->session, id));
       ok.setLeaseMs(static_cast<std::uint64_t>(found->lease.count()));
@@ -218,14 +219,14 @@ public:
     return ask(context, delete_topic_call{read(context.getParams().getName())});
   }
   kj::Promise<void> listTopics(ListTopicsContext context) override {
-    return over_.ask_admin(list_topics_call{}).then([this, context](client_answer what) mutable {
-      write(context.getResults().initOutcome(), what, over_.options().node);
+    return over_->ask_admin(list_topics_call{}).then([this, context](client_answer what) mutable {
+      write(context.getResults().initOutcome(), what, over_->options().node);
     });
   }
   kj::Promise<void> describeTopic(DescribeTopicContext context) override {
-    return over_.ask_admin(describe_topic_call{read(context.getParams().getName())})
+    return over_->ask_admin(describe_topic_call{read(context.getParams().getName())})
         .then([this, context](client_answer what) mutable {
-          write(context.getResults().initOutcome(), what, over_.options().node);
+          write(context.getResults().initOutcome(), what, over_->options().node);
         });
   }
   kj::Promise<void> listGroups(ListGroupsContext context) override {
@@ -245,8 +246,8 @@ public:
     const auto partition = params.getPartition();
     const bool with_bodies = params.getWithBodies();
     return over_
-        .ask_admin(list_letters_call{read(params.getTopic()), read(params.getGroup()), partition,
-                                     message_offset{params.getFrom()}, params.getMost()})
+        ->ask_admin(list_letters_call{read(params.getTopic()), read(params.getGroup()), partition,
+                                      message_offset{params.getFrom()}, params.getMost()})
         .then([context, partition, with_bodies](client_answer what) mutable {
           write(context.getResults().initOutcome(), what, partition, with_bodies);
         });
@@ -274,17 +275,17 @@ private:
              std::initializer_list<capnp::Text::Reader> names) const {
     if (!supervisor)
       return failure{ec::stopping, "the node is starting or stopping; repeat"};
-    if (!over_.room_for_session())
+    if (!over_->room_for_session())
       return failure{ec::limit_reached,
                      "this connection holds as many producers and subscriptions as "
                      "net.sessions-max (" +
-                         std::to_string(over_.options().limits.sessions_max) + ") allows"};
+                         std::to_string(over_->options().limits.sessions_max) + ") allows"};
     return too_long(names);
   }
 
   template <class Context>
   kj::Promise<void> ask(Context& context, admin_call what) {
-    return over_.ask_admin(std::move(what)).then([context](client_answer answer) mutable {
+    return over_->ask_admin(std::move(what)).then([context](client_answer answer) mutable {
       write(context.getResults().initOutcome(), answer);
     });
   }
@@ -304,7 +305,7 @@ private:
     return ask(context, std::move(what));
   }
 
-  connection& over_;
+  std::shared_ptr<connection> over_;
 };
 
 // ---- Depot
@@ -312,7 +313,7 @@ private:
 
 class depot_service final : public wire::Depot::Server {
 public:
-  explicit depot_service(connection& over) : over_{over} {}
+  explicit depot_service(std::shared_ptr<connection> over) : over_{std::move(over)} {}
 
   kj::Promise<void> login(LoginContext context) override {
     const auto params = context.getParams();
@@ -320,11 +321,11 @@ public:
       write(context.getResults().initOutcome().initError(), *why);
       return kj::READY_NOW;
     }
-    return over_.login().then([this, context](client_answer what) mutable {
+    return over_->login().then([this, context](client_answer what) mutable {
       auto outcome = context.getResults().initOutcome();
       if (!std::holds_alternative<logged_in>(what))
         return write(outcome.initError(), std::get<failure>(what));
-      const auto& options = over_.options();
+      const auto& options = over_->options();
       auto ok = outcome.initOk();
       ok.setSession(kj::heap<session_service>(over_));
       ok.setNode(options.node.c_str());
@@ -345,16 +346,18 @@ private:
                      "this node speaks version " + std::to_string(wire::PROTOCOL_VERSION) +
                          " of the contract, the client " + std::to_string(params.getVersion()) +
                          ": use a client of the same release"};
-    if (over_.has_logged_in())
+    if (over_->has_logged_in())
       return failure{ec::bad_argument, "this connection has logged in already"};
     return too_long({params.getUser(), params.getSecret(), params.getClient()});
   }
 
-  connection& over_;
+  std::shared_ptr<connection> over_;
 };
 
 } // namespace
 
-wire::Depot::Client make_depot(connection& over) { return kj::heap<depot_service>(over); }
+wire::Depot::Client make_depot(std::shared_ptr<connection> over) {
+  return kj::heap<depot_service>(std::move(over));
+}
 
 } // namespace waybill::rpc

@@ -7,6 +7,6 @@
 namespace waybill::rpc {
 
 /// What a connection begins with.
-[[nodiscard]] wire::Depot::Client make_depot(connection& over);
+[[nodiscard]] wire::Depot::Client make_depot(std::shared_ptr<connection> over);
 
 } // namespace waybill::rpc
