@@ -1,6 +1,6 @@
-// The client library: publish with confirms, consume with acknowledgement after the work, administer.
-// Needs KJ only. Every object may be used from any thread; calls block unless their name says
-// otherwise. Source: docs/design.md, sections 7 and 8; the contract: net/waybill.capnp.
+// The client library: publish with confirms, consume with acknowledgement after the work,
+// administer. Needs KJ only. Every object may be used from any thread; calls block unless their
+// name says otherwise. Source: docs/design.md, sections 7 and 8; the contract: net/waybill.capnp.
 #pragma once
 
 #include "storage/error.hpp"
@@ -26,8 +26,7 @@ using headers = std::vector<std::pair<std::string, std::string>>;
 /// What every call of the library throws.
 class client_error : public std::runtime_error {
 public:
-  explicit client_error(failure why)
-      : std::runtime_error{why.detail}, code_{why.code} {}
+  explicit client_error(failure why) : std::runtime_error{why.detail}, code_{why.code} {}
   [[nodiscard]] ec code() const noexcept { return code_; }
 
 private:
@@ -35,9 +34,9 @@ private:
 };
 
 struct outgoing_message {
-  std::string key;   ///< chooses the partition; empty: batches go to the partitions in turn
-  headers headers{};
-  std::string body;
+  std::string key{}; ///< chooses the partition; empty: batches go to the partitions in turn
+  waybill::headers headers{};
+  std::string body{};
   /// Overrides the key's choice. Must exist.
   std::optional<std::uint32_t> partition{};
 };
@@ -51,9 +50,9 @@ public:
 };
 
 struct retry_policy {
-  std::uint32_t retries = 3;            ///< after the first send
+  std::uint32_t retries = 3; ///< after the first send
   milliseconds interval{1'000};
-  milliseconds attempt_timeout{10'000}; ///< one send without an answer
+  milliseconds attempt_timeout{10'000};  ///< one send without an answer
   milliseconds delivery_timeout{30'000}; ///< for all of it, looking for a server included
 };
 
@@ -62,20 +61,20 @@ struct client_options {
   std::string secret;
   std::string name = "waybill-client"; ///< for the node's logs
   milliseconds connect_timeout{5'000};
-  milliseconds call_timeout{30'000};   ///< of administrative calls, looking for a server included
+  milliseconds call_timeout{30'000}; ///< of administrative calls, looking for a server included
   /// Lines for people: connections lost and found, messages given up. Default: stderr.
   std::function<void(const std::string&)> log;
 };
 
 struct producer_options {
-  std::string name;                      ///< empty: random, for this object's life
+  std::string name; ///< empty: random, for this object's life
   retry_policy retry{};
-  milliseconds linger{2};                ///< how long a batch waits for more messages
+  milliseconds linger{2}; ///< how long a batch waits for more messages
   std::size_t batch_bytes_max = 256 * 1024;
   std::uint32_t batch_messages_max = 1'000;
   std::size_t waiting_bytes_max = 64 * 1024 * 1024; ///< sends block beyond it
   std::uint32_t waiting_messages_max = 4'000;       ///< not yet confirmed; sends block beyond it
-  std::uint32_t batches_in_flight_max = 8;           ///< per partition, in order
+  std::uint32_t batches_in_flight_max = 8;          ///< per partition, in order
   /// Called once for each message that is given up, with why; besides the error and the log line.
   std::function<void(const outgoing_message&, const failure&)> alarm;
 };
@@ -104,11 +103,11 @@ public:
   /// Returns once there is room; the future becomes the receipt, or an unconfirmed_error.
   std::future<receipt> send_async(outgoing_message m);
   /// As `send_async`; `done` is called from the library's thread and must not block.
-  void send_async(outgoing_message m,
-                  std::function<void(result<receipt>, outgoing_message)> done);
+  void send_async(outgoing_message m, std::function<void(result<receipt>, outgoing_message)> done);
   /// Messages of one batch under a number of the caller's own, for producers that resume: to one
   /// partition, numbers grow. Blocks for room. `done` as above, with one receipt per message.
-  void send_numbered(std::uint32_t partition, batch_number number, std::vector<outgoing_message> batch,
+  void send_numbered(std::uint32_t partition, batch_number number,
+                     std::vector<outgoing_message> batch,
                      std::function<void(result<std::vector<receipt>>)> done);
   /// Per partition, the highest number that the node had when this producer was opened.
   [[nodiscard]] std::vector<batch_number> last_numbers() const;
@@ -151,11 +150,12 @@ private:
 };
 
 struct consume_options {
-  std::string name;                        ///< for people; empty: host and process id
-  std::uint32_t credit_messages = 1'000;   ///< held unsettled at once
+  std::string name;                      ///< for people; empty: host and process id
+  std::uint32_t credit_messages = 1'000; ///< held unsettled at once
   std::size_t credit_bytes = 16 * 1024 * 1024;
-  std::uint32_t threads = 1;               ///< `consume` only: handlers at once
-  std::optional<milliseconds> idle_exit{}; ///< `consume` only: return after so long without a message
+  std::uint32_t threads = 1; ///< `consume` only: handlers at once
+  std::optional<milliseconds>
+      idle_exit{}; ///< `consume` only: return after so long without a message
   std::optional<std::uint64_t> messages_max{}; ///< `consume` only: return after so many
 };
 
@@ -192,7 +192,8 @@ private:
   std::shared_ptr<impl> impl_;
 };
 
-// ---- Administration: the answers are plain copies of the contract's (net/waybill.capnp) -----------
+// ---- Administration: the answers are plain copies of the contract's (net/waybill.capnp)
+// -----------
 
 struct partition_info {
   std::uint32_t number = 0;
@@ -241,7 +242,8 @@ struct dead_letter_info {
 };
 struct redriven {
   std::uint32_t partition = 0;
-  std::vector<std::pair<message_offset, std::optional<message_offset>>> moved; ///< old; new if redriven
+  std::vector<std::pair<message_offset, std::optional<message_offset>>>
+      moved; ///< old; new if redriven
 };
 struct group_books {
   std::string group;
@@ -274,8 +276,9 @@ public:
   waybill::producer producer(const std::string& topic, producer_options options = {});
   waybill::consumer subscribe(const std::string& topic, const std::string& group,
                               consume_options options = {});
-  /// Calls `handler` for each message: it returns: acknowledged; it throws: nack with the exception's
-  /// words. Blocks until `stop`, `idle_exit` or `messages_max`; what it returns from is committed.
+  /// Calls `handler` for each message: it returns: acknowledged; it throws: nack with the
+  /// exception's words. Blocks until `stop`, `idle_exit` or `messages_max`; what it returns from is
+  /// committed.
   /// @returns how many were acknowledged
   std::uint64_t consume(const std::string& topic, const std::string& group,
                         std::function<void(const message&)> handler, consume_options options = {});
@@ -290,8 +293,8 @@ public:
   void set_group(const std::string& topic, const std::string& group, const policy_change& change);
   void delete_group(const std::string& topic, const std::string& group);
   /// All of one partition's from `from` on, in pages; `page` returns false to end early.
-  void list_dead_letters(const std::string& topic, const std::string& group, std::uint32_t partition,
-                         message_offset from, bool with_bodies,
+  void list_dead_letters(const std::string& topic, const std::string& group,
+                         std::uint32_t partition, message_offset from, bool with_bodies,
                          const std::function<bool(const dead_letter_info&)>& page);
   redriven redrive_dead_letters(const std::string& topic, const std::string& group,
                                 std::uint32_t partition, std::span<const message_offset> offsets);

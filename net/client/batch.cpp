@@ -1,0 +1,138 @@
+// The batch's bytes: built in one pass into an array of the exact size, read with every pointer
+// checked.
+#include "net/client/batch.hpp"
+
+#include "storage/assert.hpp"
+#include "storage/format.capnp.h"
+
+#include <capnp/serialize.h>
+#include <kj/exception.h>
+
+#include <cstring>
+
+namespace waybill::client_parts {
+namespace {
+
+constexpr std::size_t word_bytes = sizeof(capnp::word);
+
+std::size_t words_for(std::size_t bytes) { return (bytes + word_bytes - 1) / word_bytes; }
+
+kj::ArrayPtr<const kj::byte> bytes_in(const std::string& s) {
+  return kj::arrayPtr(reinterpret_cast<const kj::byte*>(s.data()), s.size());
+}
+
+std::string copy_of(capnp::Data::Reader data) {
+  return {reinterpret_cast<const char*>(data.begin()), data.size()};
+}
+
+void write_message(format::Message::Builder to, const outgoing_message& from) {
+  if (!from.key.empty())
+    to.setKey(bytes_in(from.key));
+  if (!from.headers.empty()) {
+    auto list = to.initHeaders(static_cast<unsigned>(from.headers.size()));
+    for (unsigned i = 0; i < list.size(); ++i) {
+      const auto& [name, value] = from.headers[i];
+      list[i].setName(capnp::Text::Reader(name.c_str(), name.size()));
+      if (!value.empty())
+        list[i].setValue(bytes_in(value));
+    }
+  }
+  if (!from.body.empty())
+    to.setBody(bytes_in(from.body));
+}
+
+read_message read(format::Message::Reader from) {
+  read_message m;
+  m.key = copy_of(from.getKey());
+  m.body = copy_of(from.getBody());
+  const auto list = from.getHeaders();
+  m.content_headers.reserve(list.size());
+  for (const auto each : list)
+    m.content_headers.emplace_back(std::string{each.getName().cStr(), each.getName().size()},
+                                   copy_of(each.getValue()));
+  return m;
+}
+
+/// Opens the bytes in place if they are aligned, else in a copy, with a bound on what is read in
+/// all: many pointers to the same bytes do not make a small message large.
+template <class Read>
+auto read_flat(kj::ArrayPtr<const kj::byte> bytes, Read how)
+    -> result<decltype(how(std::declval<capnp::MessageReader&>()))> {
+  const auto count = bytes.size() / word_bytes;
+  if (count == 0 || bytes.size() % word_bytes != 0)
+    return failure{ec::malformed_batch, "the node sent " + std::to_string(bytes.size()) +
+                                            " bytes as a batch: that is none"};
+  kj::Array<capnp::word> copy;
+  const auto* words = reinterpret_cast<const capnp::word*>(bytes.begin());
+  if (reinterpret_cast<std::uintptr_t>(words) % alignof(std::uint64_t) != 0) {
+    copy = kj::heapArray<capnp::word>(count);
+    std::memcpy(copy.begin(), bytes.begin(), bytes.size());
+    words = copy.begin();
+  }
+  capnp::ReaderOptions options;
+  options.traversalLimitInWords = 2 * count + 1'024;
+  options.nestingLimit = 16;
+  try {
+    capnp::FlatArrayMessageReader reader{kj::arrayPtr(words, count), options};
+    return how(reader);
+  } catch (const kj::Exception& e) {
+    return failure{ec::malformed_batch, std::string{"the node sent a batch that cannot be read: "} +
+                                            e.getDescription().cStr()};
+  }
+}
+
+} // namespace
+
+std::size_t bytes_of(const outgoing_message& m) {
+  auto bytes = m.key.size() + m.body.size();
+  for (const auto& [name, value] : m.headers)
+    bytes += name.size() + value.size();
+  return bytes;
+}
+
+std::size_t words_of(const outgoing_message& m) {
+  // A Message is three pointers; a list of structs has a tag; a Text ends with a zero.
+  auto words = 3 + words_for(m.key.size()) + words_for(m.body.size());
+  if (!m.headers.empty())
+    ++words;
+  for (const auto& [name, value] : m.headers)
+    words += 2 + words_for(name.size() + 1) + words_for(value.size());
+  return words;
+}
+
+kj::Array<capnp::word> encode_batch(const std::vector<pending_message>& messages,
+                                    std::size_t words) {
+  auto flat = kj::heapArray<capnp::word>(words);
+  std::memset(flat.begin(), 0, words * word_bytes);
+  capnp::FlatMessageBuilder builder{flat.slice(1, words)};
+  auto list =
+      builder.initRoot<format::Batch>().initMessages(static_cast<unsigned>(messages.size()));
+  for (unsigned i = 0; i < list.size(); ++i)
+    write_message(list[i], messages[i].message);
+  builder.requireFilled();
+  // The table of segments: one of them (its count less one is 0), and its size in words.
+  const auto size = static_cast<std::uint32_t>(words - 1);
+  std::memcpy(reinterpret_cast<kj::byte*>(flat.begin()) + sizeof size, &size, sizeof size);
+  return flat;
+}
+
+result<std::vector<read_message>> read_batch(kj::ArrayPtr<const kj::byte> batch,
+                                             const std::vector<std::uint32_t>& positions) {
+  return read_flat(batch, [&positions](capnp::MessageReader& reader) {
+    const auto list = reader.getRoot<format::Batch>().getMessages();
+    std::vector<read_message> found;
+    found.reserve(std::min<std::size_t>(positions.size(), list.size()));
+    for (const auto position : positions) {
+      KJ_REQUIRE(position < list.size(), "it has no message at this place", position, list.size());
+      found.push_back(read(list[position]));
+    }
+    return found;
+  });
+}
+
+result<read_message> read_single(kj::ArrayPtr<const kj::byte> bytes) {
+  return read_flat(
+      bytes, [](capnp::MessageReader& reader) { return read(reader.getRoot<format::Message>()); });
+}
+
+} // namespace waybill::client_parts
