@@ -22,9 +22,10 @@ trap finish EXIT
 # start_node WAYBILLD [FLAG…]: returns once it serves. The first time on a port that the system
 # picks, later on the same one.
 start_node() {
-  local program=$1 before=0
+  local program=$1 before
   shift
-  [[ -f $work/node.log ]] && before=$(wc -l < "$work/node.log")
+  touch "$work/node.log"
+  before=$(wc -l < "$work/node.log")
   "$program" --node.data-dir="$work/data" --net.listen="${server:-127.0.0.1:0}" "$@" \
     >> "$work/node.log" 2>&1 &
   node_pid=$!
