@@ -74,7 +74,11 @@ result<void> recovery::open_state() {
   return directory.write_format();
 }
 
+/// A record of a destroyed generation goes at the first start that finds no trace of it: opening
+/// the small store has synced all names by then, so that no power cut brings files back that nobody
+/// knows.
 result<void> recovery::finish_destructions() {
+  state_batch done;
   for (auto each = state_.generations.begin(); each != state_.generations.end();) {
     const auto& [number, record] = *each;
     newest_ = std::max(newest_, number);
@@ -84,16 +88,19 @@ result<void> recovery::finish_destructions() {
     }
     saw(record.end_sequence - 1);
     const auto path = generation_path(store_.directory_->journal(), number);
-    if (auto destroyed = destroy_generation(store_.levels_, path); !destroyed)
+    if (store_.levels_.children(path).empty()) {
+      done.remove_generation(number);
+    } else if (auto destroyed = destroy_generation(store_.levels_, path); !destroyed) {
       return destroyed;
-    state_batch done;
-    done.remove_generation(number);
-    if (auto written = store_.state_->commit(done); !written)
-      return written;
-    store_.log("finished removing " + path + ", in which nothing lived");
+    } else {
+      store_.log("finished removing " + path + ", in which nothing lived");
+    }
     each = state_.generations.erase(each);
   }
-  return {};
+  if (done.empty())
+    return {};
+  store_.levels_.sync_directory(store_.directory_->journal());
+  return store_.state_->commit(done);
 }
 
 result<void> recovery::remove_unrecorded() {
@@ -231,12 +238,12 @@ result<void> recovery::lose_generation(std::uint64_t number, const generation_re
   if (concerns_somebody)
     return {};
   store_.log("removing a generation that concerns no copy any more: " + why.detail);
-  const auto path = generation_path(store_.directory_->journal(), number);
-  if (auto destroyed = destroy_generation(store_.levels_, path); !destroyed)
-    return destroyed;
-  state_batch done;
-  done.remove_generation(number);
-  return store_.state_->commit(done);
+  state_batch gone;
+  gone.put_generation(number,
+                      {generation_state::gone, record.first_sequence, record.end_sequence, {}});
+  if (auto written = store_.state_->commit(gone); !written)
+    return written;
+  return destroy_generation(store_.levels_, generation_path(store_.directory_->journal(), number));
 }
 
 result<void> recovery::load_sealed(const generation_ptr& where, const generation_record& record,

@@ -31,10 +31,6 @@ void store_impl::log(const std::string& line) const {
 result<void> store_impl::usable() const {
   if (poisoned_)
     return *poisoned_;
-  if (worker_failed_)
-    return failure{ec::storage_failed,
-                   "a write on the store's own thread has failed: what is on the "
-                   "disk is unknown, so the node has to stop"};
   return {};
 }
 

@@ -12,7 +12,6 @@
 #include "storage/store.hpp"
 #include "storage/worker.hpp"
 
-#include <atomic>
 #include <cstdint>
 #include <future>
 #include <map>
@@ -189,7 +188,6 @@ private:
   std::uint64_t active_entries_ = 0;
   std::future<result<generation_ptr>> next_;
   std::optional<failure> poisoned_;
-  std::atomic<bool> worker_failed_ = false;
 
   worker worker_; ///< last, so that its thread ends before what it uses
 };

@@ -201,18 +201,12 @@ result<void> store_impl::destroy(sealed_generation& generation) {
     return written;
   auto where = generation.where;
   forget(number, std::move(books)); // `generation` is gone from here on
-  worker_.run([this, where = std::move(where), number] {
-    const auto complain = [this](const failure& why) {
+  // Its record stays until a start finds nothing of it: removed names may come back after a power
+  // cut.
+  worker_.run([this, where = std::move(where)] {
+    if (auto destroyed = where->destroy(); !destroyed) {
       std::lock_guard lock{mutex_};
-      worker_said_.push_back(why.detail);
-    };
-    if (auto destroyed = where->destroy(); !destroyed)
-      return complain(destroyed.error()); // the record stays, and the next start tries again
-    state_batch done;
-    done.remove_generation(number);
-    if (auto written = state_->commit(done); !written) {
-      worker_failed_ = true;
-      complain(written.error());
+      worker_said_.push_back(destroyed.error().detail + "; the next start tries again");
     }
   });
   return {};
