@@ -22,7 +22,7 @@ trap finish EXIT
 # start_node WAYBILLD [FLAG…]: returns once it serves. The first time on a port that the system
 # picks, later on the same one.
 start_node() {
-  local program=$1 before
+  local program=$1 before i
   shift
   touch "$work/node.log"
   before=$(wc -l < "$work/node.log")
