@@ -344,4 +344,49 @@ TEST_CASE("an attempt that is recorded already changes nothing", "[delivery]") {
   CHECK(d.view().counts.acked == 1);
 }
 
+TEST_CASE("an entry of an earlier leader that commits late takes its messages along",
+          "[delivery]") {
+  depot d;
+  d.create("g");
+  d.publish(6);
+  d.join(ann, "g", 4);
+  d.turn(); // 0 to 3 are out
+  d.nack(ann, 0);
+  d.nack(ann, 1);
+  d.commit();
+  d.pass(1s); // 0 and 1 are due
+  d.nack(ann, 2);
+  d.rules.leave(ann, leaving::closed, d.now);
+  d.commit(); // 2 waits, 3 is ready again, 4 and 5 were never out
+  SECTION("when it settles them") {
+    d.rules.apply({{{"g", {range(0, 4)}, {}, {}, {dead_at(4)}}}}, {}, d.now);
+    CHECK(d.view().delayed == 0);
+    d.join(bob);
+    CHECK(offsets_of(d.turn()) == ranges{range(5, 6)});
+  }
+  SECTION("when it says that they failed") {
+    delivery_record late{{{"g", {}, {}, {}, {}}}};
+    for (const std::uint64_t o : {0, 2, 3, 4}) {
+      auto what = failed_at(o, 2);
+      what.not_before = d.now.wall + 5s;
+      late.groups[0].failed.push_back(what);
+    }
+    d.rules.apply(late, {}, d.now);
+    CHECK(d.rules.out().at(0).delayed == ranges{range(0, 1), range(2, 5)});
+    d.join(bob);
+    CHECK(offsets_of(d.turn()) == ranges{range(1, 2), range(5, 6)});
+    d.pass(5s);
+    CHECK(d.turn() == std::vector<delivery_order>{
+                          {bob, at(0), 3}, {bob, at(2), 3}, {bob, at(3), 3}, {bob, at(4), 3}});
+  }
+  SECTION("when they are out here") {
+    d.join(bob);
+    REQUIRE(offsets_of(d.turn()) == ranges{range(0, 2), range(3, 6)});
+    d.rules.apply({{{"g", {range(4, 6)}, {}, {}, {}}}}, {}, d.now);
+    CHECK(d.ack(bob, {range(3, 6)}).lost == ranges{range(4, 6)});
+    CHECK(d.view().leased == 3);
+  }
+  CHECK(balances(d.view()));
+}
+
 } // namespace waybill::bench

@@ -217,7 +217,7 @@ void history::change_leader() {
   ++seen_.leaders;
   consumers_.clear();
   outside_.clear();
-  proposed_before_ = false;
+  proposed_before_ = more_gathered_ = false;
   const auto tail = std::span{log_}.subspan(applied_);
   const bool groups_change = std::ranges::any_of(
       tail, [](const auto& each) { return std::holds_alternative<group_record>(each.what); });

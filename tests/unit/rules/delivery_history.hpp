@@ -114,7 +114,7 @@ private:
   void expect_taken_over();
   void check_proposal(const delivery_record& r);
   void commit_one();
-  void committed(const delivery_record& r);
+  void committed(const delivery_record& r, proposal_number own);
   void committed(const group_record& r);
   void deliver();
   void change_leader();
@@ -135,6 +135,7 @@ private:
   partition_snapshot saved_;
   std::size_t saved_at_ = 0;
   bool proposed_before_ = false; ///< by this leader
+  bool more_gathered_ = false;   ///< perhaps: the last call of `propose` gave a record
   consumer_id last_id_;
   std::map<consumer_id, consumer> consumers_;
   std::map<std::string, outside> outside_;
