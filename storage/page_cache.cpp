@@ -38,16 +38,10 @@ void page_cache::drop(std::map<page_place, std::list<held>::iterator>::iterator 
   places_.erase(which);
 }
 
-void page_cache::forget(page_place place) {
-  std::lock_guard lock{mutex_};
-  if (const auto found = places_.find(place); found != places_.end())
-    drop(found);
-}
-
 void page_cache::forget_generation(std::uint64_t number) {
   std::lock_guard lock{mutex_};
-  for (auto each = places_.lower_bound({number, 0});
-       each != places_.end() && each->first.first == number;)
+  for (auto each = places_.lower_bound({number, 0, {}});
+       each != places_.end() && each->first.generation == number;)
     drop(each++);
 }
 
@@ -57,7 +51,7 @@ std::uint64_t page_cache::bytes() const {
 }
 
 const page* page_view::find(const generation_ptr& where, const page_summary& summary) {
-  const page_place place{where->number(), summary.number};
+  const page_place place{where->number(), summary.number, summary.content};
   const auto known = std::ranges::find(held_, place, &std::pair<page_place, page_ptr>::first);
   if (known != held_.end())
     return known->second.get();
@@ -74,7 +68,7 @@ result<void> page_view::load_missing() {
   auto content = missing_from_->read_page(missing_);
   if (!content)
     return content.error();
-  const page_place place{missing_from_->number(), missing_.number};
+  const page_place place{missing_from_->number(), missing_.number, missing_.content};
   auto shared = std::make_shared<const page>(std::move(*content));
   cache_.put(place, shared);
   held_.emplace_back(place, std::move(shared));

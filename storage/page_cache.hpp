@@ -16,7 +16,13 @@
 namespace waybill {
 
 using page_ptr = std::shared_ptr<const page>;
-using page_place = std::pair<std::uint64_t, std::uint32_t>; ///< generation, page
+/// A page by where it is and what it holds: a number can be given out again after a truncation.
+struct page_place {
+  std::uint64_t generation = 0;
+  std::uint32_t number = 0;
+  hash128 content;
+  friend auto operator<=>(const page_place&, const page_place&) = default;
+};
 
 /// Any thread.
 class page_cache {
@@ -24,8 +30,6 @@ public:
   explicit page_cache(std::uint64_t bytes_max) : bytes_max_{bytes_max} {}
   [[nodiscard]] page_ptr find(page_place place);
   void put(page_place place, page_ptr content);
-  /// Forgets a page that was rewritten.
-  void forget(page_place place);
   /// Forgets all of a generation that is destroyed.
   void forget_generation(std::uint64_t number);
   [[nodiscard]] std::uint64_t bytes() const;
@@ -46,8 +50,7 @@ private:
 
 /// The pages that one look at the index uses. A page that is not in memory is only noted, for it
 /// must not be read under the index's lock; `load_missing` reads it, and the look begins again.
-/// What was found stays until the view ends, so a look must be one that needs few pages; no page
-/// ever changes under its number.
+/// What was found stays until the view ends, so a look must be one that needs few pages.
 class page_view {
 public:
   explicit page_view(page_cache& cache) : cache_{cache} {}
