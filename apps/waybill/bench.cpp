@@ -8,7 +8,9 @@
 #include "apps/waybill/text.hpp"
 
 #include <atomic>
+#include <cstdlib>
 #include <random>
+#include <thread>
 
 namespace waybill::cli {
 
@@ -91,6 +93,12 @@ private:
   std::uint64_t count_ = 0;
 };
 
+/// Who else wants the processors: the average of the last minute.
+double load_now() {
+  double load = 0;
+  return ::getloadavg(&load, 1) == 1 ? load : 0;
+}
+
 double in_ms(std::chrono::nanoseconds span) { return static_cast<double>(span.count()) / 1e6; }
 
 class bench_run {
@@ -142,7 +150,12 @@ public:
 
 private:
   void measure_disk() {
-    c_.err.note("Measuring the disk at " + s_.floor_dir + ".");
+    c_.err.note("Measuring the disk in `" + s_.floor_dir + "`.");
+    const auto cores = std::max(1u, std::thread::hardware_concurrency());
+    if (load_before_ = load_now(); load_before_ > cores)
+      c_.err.note("The load of this machine is " + fixed(load_before_, 1) + " on " +
+                  counted(cores, "core") +
+                  ": these figures will say more about it than about the disk.");
     auto floors =
         measure_floor(s_.floor_dir, {floor_small, floor_middle, floor_large}, milliseconds{1'000});
     if (!floors)
@@ -217,6 +230,7 @@ private:
                 {"megabytes_per_second", megabytes},
                 {"latency_ms", {{"p50", p(0.5)}, {"p99", p(0.99)}, {"p999", p(0.999)}}},
                 {"ratio_to_floor_256k", ratio},
+                {"machine_load", load_before_},
                 {"floor", floor_json(floors_)}};
     table t{{{"PUBLISH"}, {"", align::right}}};
     t.add({"messages confirmed", grouped(count)});
@@ -244,6 +258,7 @@ private:
                 {"median_ms", in_ms(median)},
                 {"p99_ms", in_ms(p99)},
                 {"ratio_to_floor_1k", ratio},
+                {"machine_load", load_before_},
                 {"floor", floor_json(floors_)}};
     table t{{{"LATENCY, ONE AT A TIME"}, {"", align::right}}};
     t.add({"messages confirmed", grouped(measured_->spans.count())});
@@ -258,6 +273,7 @@ private:
   context& c_;
   settings s_;
   std::vector<disk_floor> floors_;
+  double load_before_ = 0;
   std::shared_ptr<measured> measured_ = std::make_shared<measured>();
   std::atomic<clock::time_point> start_{clock::now()}; // read by the progress thread
 };

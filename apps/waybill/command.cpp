@@ -12,6 +12,7 @@ namespace waybill::cli {
 client context::connect() {
   client_options options;
   options.name = "waybill-cli";
+  options.call_timeout = timeout.value_or(options.call_timeout);
   options.log = [this](const std::string& text) { err.note(text); };
   return client{servers, std::move(options)};
 }

@@ -25,6 +25,7 @@ struct usage_error : std::runtime_error {
 struct context {
   std::string servers = "127.0.0.1:7411";
   bool json_wanted = false;
+  std::optional<milliseconds> timeout; ///< of one call, looking for a node included
   console err{console::style::text};
   std::function<status()> run; ///< the chosen command, set by its callback
 

@@ -43,7 +43,7 @@ std::optional<send_stop> send_state::stopped() const {
 void send_state::give_up(numbered_line line, const failure& why) {
   {
     const std::lock_guard lock{mutex_};
-    failures_.emplace(why.code, why);
+    ++failures_.try_emplace(why.code, given_up_lines{why, line.number, 0}).first->second.count;
   }
   outcome given_up{fate::given_up, std::string{to_string(why.code)}, {}, line.newline};
   if (log.wants_bodies())
@@ -51,11 +51,11 @@ void send_state::give_up(numbered_line line, const failure& why) {
   log.settle(line.number, std::move(given_up));
 }
 
-std::vector<failure> send_state::failures() const {
+std::vector<given_up_lines> send_state::failures() const {
   const std::lock_guard lock{mutex_};
-  std::vector<failure> all;
-  for (const auto& [code, why] : failures_)
-    all.push_back(why);
+  std::vector<given_up_lines> all;
+  for (const auto& [code, lines] : failures_)
+    all.push_back(lines);
   return all;
 }
 
@@ -216,7 +216,7 @@ void numbered_sender::submit(line_batch batch) {
     lanes_->release(partition);
     for (auto& line : batch.lines)
       state_->give_up(std::move(line),
-                      {ec::stopping, "Not sent, because of the failure before it."});
+                      {ec::stopping, "not sent, because of the failure before it"});
     return;
   }
   std::vector<outgoing_message> messages;

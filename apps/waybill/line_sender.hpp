@@ -22,6 +22,13 @@ struct send_stop {
   std::string detail;
 };
 
+/// Lines given up on for one kind of reason.
+struct given_up_lines {
+  failure why;            ///< of the first one told
+  std::uint64_t line = 0; ///< which that is
+  std::uint64_t count = 0;
+};
+
 /// What the library's threads and the reading thread share; outlives the producer.
 class send_state {
 public:
@@ -32,13 +39,12 @@ public:
   void stop(send_stop why);
   [[nodiscard]] std::optional<send_stop> stopped() const;
   void give_up(numbered_line line, const failure& why);
-  /// The first failure of each kind, for people.
-  [[nodiscard]] std::vector<failure> failures() const;
+  [[nodiscard]] std::vector<given_up_lines> failures() const;
 
 private:
   mutable std::mutex mutex_;
   std::optional<send_stop> stop_;
-  std::map<ec, failure> failures_;
+  std::map<ec, given_up_lines> failures_;
 };
 
 /// What each message carries besides its line.

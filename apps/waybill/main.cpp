@@ -23,6 +23,8 @@ void add_global_options(CLI::App& app, context& c) {
                  "Where the nodes are: HOST:PORT, several with commas between")
       ->envname("WAYBILL_SERVERS")
       ->capture_default_str();
+  add_duration(app, "--timeout", c.timeout,
+               "How long to look for a node and to wait for an answer (30s)");
   app.add_flag("--json", c.json_wanted,
                "JSON instead of text: one object for an answer, one a line for a stream; errors on "
                "standard error as {\"error\":{\"code\",\"detail\",\"retry\"}}");

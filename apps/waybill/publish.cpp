@@ -188,8 +188,7 @@ private:
     state_->log.begin(++lines_);
     state_->give_up(
         {lines_, {}, item.newline},
-        {ec::message_too_large,
-         "Line " + grouped(lines_) + " is longer than 16 MiB, the most that any node takes."});
+        {ec::message_too_large, "it is longer than 16 MiB, the most that any node takes"});
   }
 
   std::string progress_line() {
@@ -213,8 +212,10 @@ private:
     if (const auto failed = state_->log.failure())
       trouble_ = *failed;
     if (stopped)
-      trouble_ = stopped->detail + " Lines behind " + grouped(lines_) + " were not read" +
-                 (s_.producer.empty() ? "." : "; run the same command again to go on.");
+      trouble_ = sentence(stopped->detail) + " Lines behind " + grouped(lines_) + " were not read" +
+                 (!s_.producer.empty() && retry_can_help(stopped->code)
+                      ? "; run the same command again to go on."
+                      : ".");
     if (t.receipts_missing > 0 && trouble_.empty())
       trouble_ = counted(t.receipts_missing, "line") +
                  " of an earlier run have no receipt: the node does not remember them any more.";
@@ -225,8 +226,12 @@ private:
   }
 
   void tell(const outcome_log::totals& t) {
-    for (const auto& why : state_->failures())
-      report_error(c_, to_string(why.code), why.detail, retry_can_help(why.code));
+    for (const auto& lines : state_->failures()) {
+      const auto more = lines.count > 1 ? " (and " + counted(lines.count - 1, "other") + ")" : "";
+      report_error(c_, to_string(lines.why.code),
+                   "Line " + grouped(lines.line) + more + " given up on: " + lines.why.detail,
+                   retry_can_help(lines.why.code));
+    }
     if (!trouble_.empty())
       c_.err.note(trouble_);
     const double took = seconds();

@@ -62,6 +62,16 @@ std::string counted(std::uint64_t number, std::string_view noun) {
   return grouped(number) + " " + std::string{noun} + (number == 1 ? "" : "s");
 }
 
+std::string sentence(std::string text) {
+  if (text.empty())
+    return text;
+  if (text.front() >= 'a' && text.front() <= 'z')
+    text.front() = static_cast<char>(text.front() - 'a' + 'A');
+  if (text.find_last_of(".!?") != text.size() - 1)
+    text += '.';
+  return text;
+}
+
 std::string iso_time(wall_time at) {
   const auto since = at.time_since_epoch().count();
   if (since == 0)

@@ -17,6 +17,8 @@ namespace waybill::cli {
 [[nodiscard]] std::string human_bytes(double bytes);
 /// `1 line`, `2 lines`.
 [[nodiscard]] std::string counted(std::uint64_t number, std::string_view noun);
+/// With a capital letter at its begin and a full stop at its end.
+[[nodiscard]] std::string sentence(std::string text);
 /// `2026-01-31T12:00:00.000Z`; a dash for the origin of time.
 [[nodiscard]] std::string iso_time(wall_time at);
 [[nodiscard]] bool is_utf8(std::string_view bytes) noexcept;

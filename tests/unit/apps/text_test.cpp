@@ -59,6 +59,12 @@ TEST_CASE("numbers are grouped by thousands", "[text]") {
   CHECK(human_bytes(1'536) == "1.5 KiB");
 }
 
+TEST_CASE("a detail becomes a sentence", "[text]") {
+  CHECK(sentence("there is none") == "There is none.");
+  CHECK(sentence("`x` is gone.") == "`x` is gone.");
+  CHECK(sentence("").empty());
+}
+
 TEST_CASE("times are written in UTC with milliseconds", "[text]") {
   CHECK(iso_time(wall_time{1'700'000'000'123ms}) == "2023-11-14T22:13:20.123Z");
   CHECK(iso_time(wall_time{}) == "-");
