@@ -61,6 +61,7 @@ std::optional<partition_id> store_history::some_partition() {
 bool store_history::open() {
   refusal_.reset();
   last_error_.reset();
+  reader_failed_ = false;
   auto opened = store::open(options_);
   if (!opened) {
     refusal_ = opened.error();
@@ -279,6 +280,7 @@ bool store_history::read_some() {
     return true;
   const auto& log = partitions_.at(*id).log;
   const auto entries = store_->read(*id, log_index{1 + draw(log.size())}, draw(10'000));
+  reader_failed_ = !entries;
   if (!entries)
     last_error_ = entries.error();
   return static_cast<bool>(entries);

@@ -58,6 +58,8 @@ public:
   [[nodiscard]] bool is_open() const { return store_ != nullptr; }
   [[nodiscard]] const std::optional<failure>& refusal() const { return refusal_; }
   [[nodiscard]] const std::optional<failure>& last_error() const { return last_error_; }
+  /// Whether the call that failed was one of the writer's, so that it ended the store.
+  [[nodiscard]] bool writer_failed() const { return last_error_ && !reader_failed_; }
   [[nodiscard]] const std::vector<std::string>& said() const { return said_; }
   [[nodiscard]] std::uint64_t acknowledged_entries() const;
   /// The mark in the Env's trace behind each acknowledged entry, with the entry's bytes on disk.
@@ -126,6 +128,7 @@ private:
   std::unique_ptr<store> store_;
   std::optional<failure> refusal_;
   std::optional<failure> last_error_;
+  bool reader_failed_ = false;
   std::vector<std::string> said_;
   std::map<partition_id, partition_model> partitions_;
   std::map<partition_id, epoch> promised_; ///< outlives a copy
