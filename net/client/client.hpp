@@ -57,17 +57,17 @@ struct retry_policy {
 };
 
 struct client_options {
-  std::string user;
-  std::string secret;
+  std::string user{};
+  std::string secret{};
   std::string name = "waybill-client"; ///< for the node's logs
   milliseconds connect_timeout{5'000};
   milliseconds call_timeout{30'000}; ///< of administrative calls, looking for a server included
   /// Lines for people: connections lost and found, messages given up. Default: stderr.
-  std::function<void(const std::string&)> log;
+  std::function<void(const std::string&)> log{};
 };
 
 struct producer_options {
-  std::string name; ///< empty: random, for this object's life
+  std::string name{}; ///< empty: random, for this object's life
   retry_policy retry{};
   milliseconds linger{2}; ///< how long a batch waits for more messages
   std::size_t batch_bytes_max = 256 * 1024;
@@ -76,7 +76,7 @@ struct producer_options {
   std::uint32_t waiting_messages_max = 4'000;       ///< not yet confirmed; sends block beyond it
   std::uint32_t batches_in_flight_max = 8;          ///< per partition, in order
   /// Called once for each message that is given up, with why; besides the error and the log line.
-  std::function<void(const outgoing_message&, const failure&)> alarm;
+  std::function<void(const outgoing_message&, const failure&)> alarm{};
 };
 
 /// How a message stands when its producer is closed.
@@ -150,7 +150,7 @@ private:
 };
 
 struct consume_options {
-  std::string name;                      ///< for people; empty: host and process id
+  std::string name{};                    ///< for people; empty: host and process id
   std::uint32_t credit_messages = 1'000; ///< held unsettled at once
   std::size_t credit_bytes = 16 * 1024 * 1024;
   std::uint32_t threads = 1; ///< `consume` only: handlers at once

@@ -164,7 +164,8 @@ private:
 
   // The loop's.
   std::optional<wire::Subscription::Client> subscription_;
-  std::uint32_t partitions_ = 0;
+  bool is_asking_ = false;          ///< `subscribe` is not answered yet
+  std::vector<settle_order> early_; ///< for what was delivered before that answer
   std::uint64_t session_ = 0;
   std::uint64_t asked_ = 0;
   std::size_t ack_calls_ = 0;

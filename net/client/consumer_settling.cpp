@@ -18,6 +18,8 @@ constexpr std::size_t ack_calls_max = 4; ///< without an answer
 constexpr std::size_t ranges_of_a_call = 10'000;
 constexpr std::uint32_t tries_max = 5; ///< of a call that the node answers with a fault
 constexpr milliseconds again_after{100};
+constexpr std::size_t early_max =
+    10'000; ///< orders before there is a subscription; then: the lease
 constexpr milliseconds keep_interval_min{10};
 constexpr milliseconds silence_max{15'000}; ///< then the node is asked for a sign of life
 
@@ -194,8 +196,14 @@ void consumer::impl::settle_acks(ack_bundle& bundle, const std::vector<offset_ra
 
 void consumer::impl::send_order(settle_order o) {
   auto* net = core_->net();
-  if (is_finished_ || !net || !net->is_up() || !subscription_ || o.ranges.empty())
-    return; // its leases have ended with the subscription
+  if (is_finished_ || !net || !net->is_up() || o.ranges.empty())
+    return; // its leases have ended with the session
+  if (!subscription_) {
+    if (is_asking_ && early_.size() < early_max) // deliveries may overtake that answer
+      early_.push_back(std::move(o));
+    return;
+  }
+  // Copied into each promise (kj::cp): `then` would keep a reference to what has a name.
   const auto on_answer = [self = shared_from_this(), o,
                           sent = steady_clock::now()](auto&& response) {
     if (auto* heard = self->core_->net())
@@ -224,20 +232,20 @@ void consumer::impl::send_order(settle_order o) {
     request.setOffset(o.ranges.front().first.value);
     request.setDelayMs(o.delay_ms);
     request.setReason(o.reason);
-    net->tasks().add(request.send().then(on_answer, on_fault));
+    net->tasks().add(request.send().then(kj::cp(on_answer), kj::cp(on_fault)));
     break;
   }
   case settling::extend: {
     auto request = subscription_->extendRequest();
     fill(request);
     request.setLeaseMs(o.lease_ms);
-    net->tasks().add(request.send().then(on_answer, on_fault));
+    net->tasks().add(request.send().then(kj::cp(on_answer), kj::cp(on_fault)));
     break;
   }
   case settling::give_back: {
     auto request = subscription_->giveBackRequest();
     fill(request);
-    net->tasks().add(request.send().then(on_answer, on_fault));
+    net->tasks().add(request.send().then(kj::cp(on_answer), kj::cp(on_fault)));
     break;
   }
   }

@@ -17,7 +17,6 @@ constexpr milliseconds pause_first{50};
 constexpr milliseconds pause_max{2'000};
 constexpr milliseconds subscribe_timeout{10'000};
 constexpr std::uint64_t lease_ms_max = 365ull * 24 * 3'600'000;
-constexpr std::uint32_t partitions_max = 100'000;
 
 std::size_t bytes_of(const client_parts::read_message& m) {
   auto bytes = m.key.size() + m.body.size();
@@ -88,6 +87,8 @@ void consumer::impl::refused(const failure& why) { end_for_good(why); }
 /// Its leases have ended: what waits in the queue will be delivered again.
 void consumer::impl::subscription_gone() {
   subscription_.reset();
+  is_asking_ = false;
+  early_.clear();
   subscribe_at_.reset();
   keep_at_.reset();
   ++asked_;
@@ -117,6 +118,7 @@ void consumer::impl::subscribe_now() {
   request.setCreditMessages(options_.credit_messages);
   request.setCreditBytes(options_.credit_bytes);
   request.setReceiver(kj::heap<receiver>(weak_from_this(), generation));
+  is_asking_ = true;
   const auto id = ++asked_;
   const auto asked_at = steady_clock::now();
   net->tasks().add(net->timer()
@@ -146,6 +148,7 @@ void consumer::impl::subscribe_later() {
 }
 
 void consumer::impl::subscribed(wire::SubscribeOutcome::Reader outcome) {
+  is_asking_ = false;
   if (outcome.which() == wire::SubscribeOutcome::ERROR) {
     const auto refusal = client_parts::to_failure(outcome.getError());
     subscription_refused(refusal.why, refusal.retry || retry_can_help(refusal.why.code));
@@ -157,7 +160,6 @@ void consumer::impl::subscribed(wire::SubscribeOutcome::Reader outcome) {
   }
   const auto ok = outcome.getOk();
   subscription_ = ok.getSubscription();
-  partitions_ = std::clamp(ok.getPartitions(), 1u, partitions_max);
   pause_ = pause_first;
   {
     const std::lock_guard lock{mutex_};
@@ -168,6 +170,8 @@ void consumer::impl::subscribed(wire::SubscribeOutcome::Reader outcome) {
   }
   tick(); // starts the keeping of leases
   send_acks();
+  for (auto& each : std::exchange(early_, {}))
+    send_order(std::move(each));
 }
 
 void consumer::impl::subscription_refused(const failure& why, bool retry) {

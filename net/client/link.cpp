@@ -16,7 +16,7 @@ namespace {
 constexpr std::uint32_t protocol_version = wire::PROTOCOL_VERSION;
 constexpr milliseconds pause_first{50};
 constexpr milliseconds pause_max{2'000};
-/// A session that ended sooner is no success: the next attempt waits as after a failed one.
+/// A session that ended sooner, and answered nothing, is no success: the next attempt waits longer.
 constexpr milliseconds short_session{1'000};
 /// Bytes that nobody acknowledges for so long end the connection.
 constexpr unsigned user_timeout_ms = 20'000;
@@ -170,8 +170,7 @@ void link::came_up(kj::Own<session_parts> parts, wire::LoginOutcome::Ok::Reader 
   session_ = kj::mv(parts);
   looking_ = false;
   failed_in_a_row_ = 0;
-  up_since_ = steady_clock::now();
-  heard();
+  up_since_ = last_heard_ = steady_clock::now();
   if (told_trouble_)
     core_.log("connected to " + session_->server + " (node '" + to_text(ok.getNode()) + "')");
   told_trouble_ = false;
@@ -221,7 +220,7 @@ void link::lost(std::uint64_t number, const std::string& why) {
   trouble_ = session_->server + ": " + why;
   core_.log("lost the connection to " + trouble_ + "; looking for a server");
   told_trouble_ = true;
-  if (steady_clock::now() - up_since_ >= short_session)
+  if (last_heard_ > up_since_ || steady_clock::now() - up_since_ >= short_session)
     pause_ = pause_first;
   // The parts end in an event of their own: this may be one of theirs.
   tasks_.add(kj::evalLater([gone = kj::mv(session_)]() mutable { gone = nullptr; }));

@@ -135,6 +135,7 @@ private:
   void finish(std::vector<leftover>& into, left_behind what);
   void guarded(const std::function<void()>& callback) const;
   void release(const client_parts::outgoing_batch& b);
+  void count_out(const client_parts::outgoing_batch& b);
   void settle_failed(const batch_handle& b, const failure& why, bool is_alarm);
 
   const std::shared_ptr<client_parts::core> core_;

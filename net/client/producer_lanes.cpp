@@ -304,6 +304,7 @@ void producer::impl::confirm(const batch_handle& b, wire::PublishOutcome::Ok::Re
   if (b->done)
     guarded([&] { b->done(std::move(all)); });
   b->messages.clear();
+  count_out(*b);
 }
 
 void producer::impl::turned_down(const batch_handle& b, const failure& why, bool retry) {

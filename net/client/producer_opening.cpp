@@ -199,11 +199,17 @@ void producer::impl::open_refused(const failure& why, bool retry) {
 // ---- the ends
 // -------------------------------------------------------------------------------------
 
-/// Its room is free, and nobody waits for it any more. Before its callbacks, which may send.
+/// Its room is free: before its callbacks, which may send.
 void producer::impl::release(const outgoing_batch& b) {
   const std::lock_guard lock{mutex_};
   waiting_bytes_ -= b.message_bytes;
   waiting_messages_ -= b.messages.size();
+  changed_.notify_all();
+}
+
+/// Nobody waits for it any more: after its callbacks, so that who flushes has heard of everything.
+void producer::impl::count_out(const outgoing_batch& b) {
+  const std::lock_guard lock{mutex_};
   const auto round = unsettled_.find(b.round);
   WAYBILL_ASSERT(round != unsettled_.end() && round->second > 0);
   if (--round->second == 0)
@@ -238,6 +244,7 @@ void producer::impl::settle_failed(const batch_handle& b, const failure& why, bo
   if (b->done)
     guarded([&] { b->done(why); });
   b->messages.clear();
+  count_out(*b);
 }
 
 std::vector<producer::impl::batch_handle> producer::impl::take_everything() {
