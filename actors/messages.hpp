@@ -92,7 +92,7 @@ using record_list = std::vector<std::pair<std::string, std::string>>;
 using checkpoint_ptr = std::shared_ptr<const checkpoint>;
 using letter_changes = std::vector<std::variant<dead_letter_put, dead_letter_removed>>;
 using entry_list = std::shared_ptr<const entries>;
-using books_ptr = std::shared_ptr<const partition_books>;
+using books_ptr = std::shared_ptr<const audited_partition>;
 using basis_ptr = std::shared_ptr<const audit_basis>;
 using letter_list = std::shared_ptr<const std::vector<dead_letter>>;
 using recovered_ptr = std::shared_ptr<const recovered_partition>;
@@ -256,7 +256,7 @@ struct redrive_result {
 };
 
 /// What a group's policy should become; absent: as it is, or the default of a new group.
-struct policy_change {
+struct policy_update {
   std::optional<milliseconds> lease, delay, delay_max;
   std::optional<std::uint32_t> attempts_max;
   std::optional<double> factor, jitter;
@@ -278,7 +278,7 @@ using partition_leader_actor = caf::typed_actor<
     // From a consumer session; answered by `settled`.
     caf::reacts_to<atom::settle, settle_request>,
     // From an admin session: create or change a group. Answers once committed.
-    caf::replies_to<atom::group, std::string, policy_change>::with<done>,
+    caf::replies_to<atom::group, std::string, policy_update>::with<done>,
     caf::replies_to<atom::remove, std::string>::with<done>,
     caf::replies_to<atom::describe>::with<partition_view>,
     // Dead letters back to their group, or gone for good. Answers once committed.
@@ -359,7 +359,7 @@ struct list_groups_call {
 };
 struct set_group_call {
   std::string topic, group;
-  policy_change change;
+  policy_update change;
 };
 struct delete_group_call {
   std::string topic, group;
@@ -522,7 +522,7 @@ WAYBILL_LOCAL_MESSAGE(waybill::settle_outcomes)
 WAYBILL_LOCAL_MESSAGE(waybill::chunks)
 WAYBILL_LOCAL_MESSAGE(waybill::partition_view)
 WAYBILL_LOCAL_MESSAGE(waybill::redrive_result)
-WAYBILL_LOCAL_MESSAGE(waybill::policy_change)
+WAYBILL_LOCAL_MESSAGE(waybill::policy_update)
 WAYBILL_LOCAL_MESSAGE(std::vector<waybill::message_offset>)
 WAYBILL_LOCAL_MESSAGE(waybill::topic_ptr)
 WAYBILL_LOCAL_MESSAGE(waybill::topic_list)

@@ -107,7 +107,7 @@ struct storage_reader_state {
         .then(
             [a, books](const basis_ptr& later) mutable {
               books->meanwhile(later->state);
-              a.answer.deliver(std::make_shared<const partition_books>(books->close()));
+              a.answer.deliver(std::make_shared<const audited_partition>(books->close()));
             },
             fails(a));
   }

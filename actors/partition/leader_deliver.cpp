@@ -19,7 +19,7 @@ group_policy default_policy(const delivery_limits& limits) {
           limits.delay_max, limits.jitter};
 }
 
-group_policy changed(group_policy p, const policy_change& change) {
+group_policy changed(group_policy p, const policy_update& change) {
   p.lease = change.lease.value_or(p.lease);
   p.attempts_max = change.attempts_max.value_or(p.attempts_max);
   p.delay = change.delay.value_or(p.delay);
@@ -32,7 +32,7 @@ group_policy changed(group_policy p, const policy_change& change) {
 } // namespace
 
 /// Creates the group, or changes it, and goes on when that is committed.
-void partition_leader_state::with_group(const std::string& group, const policy_change& change,
+void partition_leader_state::with_group(const std::string& group, const policy_update& change,
                                         committed_callback then) {
   auto& bounds = args.node->bounds.delivery;
   const auto existing = rules->policy_of(group);
@@ -144,7 +144,7 @@ void partition_leader_state::settle(const settle_request& what) {
 }
 
 caf::result<done> partition_leader_state::set_group(const std::string& group,
-                                                    const policy_change& change) {
+                                                    const policy_update& change) {
   if (auto why = refusal())
     return to_error(*why);
   auto promise = self->make_response_promise<done>();

@@ -195,7 +195,7 @@ partition_leader(partition_leader_actor::stateful_pointer<partition_leader_state
         return done{};
       },
       [&state](atom::settle, const settle_request& what) { state.settle(what); },
-      [&state](atom::group, const std::string& group, const policy_change& change) {
+      [&state](atom::group, const std::string& group, const policy_update& change) {
         return state.set_group(group, change);
       },
       [&state](atom::remove, const std::string& group) { return state.remove_group(group); },

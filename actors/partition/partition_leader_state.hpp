@@ -108,10 +108,10 @@ struct partition_leader_state {
   // ---- Groups and consumers (leader_deliver.cpp)
   // --------------------------------------------------
   caf::result<milliseconds> join(const receiver_actor& who, const join_request& what);
-  void with_group(const std::string& group, const policy_change& change, committed_callback then);
+  void with_group(const std::string& group, const policy_update& change, committed_callback then);
   caf::result<done> leave(consumer_id who, leaving how);
   void settle(const settle_request& what);
-  caf::result<done> set_group(const std::string& group, const policy_change& change);
+  caf::result<done> set_group(const std::string& group, const policy_update& change);
   caf::result<done> remove_group(const std::string& group);
   void forget_consumer(consumer_id who);
   void end_consumers();

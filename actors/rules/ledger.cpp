@@ -322,10 +322,10 @@ struct auditor::impl {
         walk{basis.partition, basis.state.at, basis.state.next_offset, std::move(dropped), faults} {
   }
 
-  group_books draw_up(const group_snapshot& group);
+  audited_group draw_up(const group_snapshot& group);
   void check_dead_letters(const group_snapshot& group, const offset_set& needed,
-                          group_books& books);
-  void check_held(const std::string& group, const offset_set& needed, group_books& books);
+                          audited_group& books);
+  void check_held(const std::string& group, const offset_set& needed, audited_group& books);
   void fault(const std::string& group, const offset_set& ranges, const std::string& what);
 };
 
@@ -337,7 +337,7 @@ void auditor::impl::fault(const std::string& group, const offset_set& ranges,
 
 /// Compares what the store holds for a group with what the state says it holds.
 void auditor::impl::check_dead_letters(const group_snapshot& group, const offset_set& needed,
-                                       group_books& books) {
+                                       audited_group& books) {
   std::vector<offset_range> stored;
   if (const auto found = dead_letters.find(group.group); found != dead_letters.end())
     for (const auto each : found->second)
@@ -371,7 +371,7 @@ void auditor::impl::check_dead_letters(const group_snapshot& group, const offset
 
 /// Counts what is out and what waits, and what of the needed messages is left: that is ready.
 void auditor::impl::check_held(const std::string& group, const offset_set& needed,
-                               group_books& books) {
+                               audited_group& books) {
   offset_set out;
   for (const auto& held : basis.out) {
     if (held.group != group)
@@ -391,9 +391,9 @@ void auditor::impl::check_held(const std::string& group, const offset_set& neede
   books.ready = size(without(common(needed, walk.present), out));
 }
 
-group_books auditor::impl::draw_up(const group_snapshot& group) {
+audited_group auditor::impl::draw_up(const group_snapshot& group) {
   const auto faults_before = faults.count();
-  group_books books;
+  audited_group books;
   books.group = group.group;
   books.arrived = group.counts.arrived;
   books.acked = group.counts.acked;
@@ -432,11 +432,11 @@ void auditor::meanwhile(const partition_snapshot& later) {
     groups[each.group] = {dead_of(each), needed_by(each, later.next_offset)};
 }
 
-partition_books auditor::close() {
+audited_partition auditor::close() {
   auto& state = impl_->basis.state;
   auto& walk = impl_->walk;
   walk.finish();
-  partition_books books;
+  audited_partition books;
   books.partition = impl_->basis.partition;
   books.confirmed = state.confirmed;
   books.live = walk.live;

@@ -13,13 +13,14 @@
 
 namespace waybill {
 
-struct group_books {
+/// Named unlike the client library's books: a program may link both, and one name means one type.
+struct audited_group {
   std::string group;
   std::uint64_t arrived = 0, acked = 0, ready = 0, leased = 0, delayed = 0, dead = 0, redriven = 0,
                 purged = 0, for_others = 0;
   bool balances = false;
 };
-struct partition_books {
+struct audited_partition {
   partition_id partition;
   std::uint64_t confirmed = 0; ///< counted when committed
   std::uint64_t live = 0;      ///< counted by reading the store
@@ -27,7 +28,7 @@ struct partition_books {
   std::uint64_t entries = 0;   ///< read and checked
   std::vector<std::string>
       faults; ///< missing or damaged entries, each by partition, index, offsets
-  std::vector<group_books> groups;
+  std::vector<audited_group> groups;
   log_position at;
   bool balances = false;
 };
@@ -76,7 +77,7 @@ public:
   /// After all, once: the books. They balance when there is no fault, `confirmed` is live +
   /// dropped, and for each group `arrived` is the sum of the other terms; each term is counted by
   /// itself.
-  [[nodiscard]] partition_books close();
+  [[nodiscard]] audited_partition close();
 
 private:
   struct impl;

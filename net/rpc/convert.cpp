@@ -104,7 +104,7 @@ void put(wire::DeadLetterInfo::Builder to, std::uint32_t partition, const dead_l
     to.setMessage(data_of(from.message));
 }
 
-void put(wire::GroupBooks::Builder to, const group_books& from) {
+void put(wire::GroupBooks::Builder to, const audited_group& from) {
   to.setGroup(text(from.group));
   to.setArrived(from.arrived);
   to.setAcked(from.acked);
@@ -118,7 +118,7 @@ void put(wire::GroupBooks::Builder to, const group_books& from) {
   to.setBalances(from.balances);
 }
 
-void put(wire::PartitionBooks::Builder to, const partition_books& from) {
+void put(wire::PartitionBooks::Builder to, const audited_partition& from) {
   to.setPartition(from.partition.number);
   to.setConfirmed(from.confirmed);
   to.setLive(from.live);
@@ -284,8 +284,8 @@ void write(capnp::List<wire::Chunk>::Builder to, const chunk* first) {
   }
 }
 
-policy_change read(wire::Policy::Reader from) {
-  policy_change change;
+policy_update read(wire::Policy::Reader from) {
+  policy_update change;
   if (from.getLeaseMs() > 0)
     change.lease = milliseconds{static_cast<std::int64_t>(from.getLeaseMs())};
   if (from.getAttemptsMax() > 0)

@@ -24,7 +24,7 @@ void write(wire::AuditOutcome::Builder to, const client_answer& from);
 void write(wire::VerifyOutcome::Builder to, const client_answer& from);
 /// Chunks [first, end) of one delivery.
 void write(capnp::List<wire::Chunk>::Builder to, const chunk* first);
-[[nodiscard]] policy_change read(wire::Policy::Reader from);
+[[nodiscard]] policy_update read(wire::Policy::Reader from);
 
 /// The text as a string; capnp gives it with its length.
 [[nodiscard]] inline std::string read(capnp::Text::Reader from) {

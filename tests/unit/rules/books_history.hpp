@@ -38,7 +38,7 @@ public:
     drop_some();
   }
 
-  [[nodiscard]] partition_books audit() const {
+  [[nodiscard]] audited_partition audit() const {
     auditor books{basis, dropped};
     for (const auto& each : log)
       books.entry(each);
@@ -227,13 +227,13 @@ inline void for_histories(const std::function<void(books_history&)>& check) {
   }
 }
 
-inline std::string all_of(const partition_books& books) {
+inline std::string all_of(const audited_partition& books) {
   std::string text;
   for (const auto& each : books.faults)
     text += each + "\n";
   return text;
 }
-inline bool names(const partition_books& books, const std::string& words) {
+inline bool names(const audited_partition& books, const std::string& words) {
   return std::ranges::any_of(books.faults, [&](const std::string& fault) {
     return fault.starts_with("orders#3: ") && fault.find(words) != std::string::npos;
   });
@@ -244,8 +244,8 @@ inline std::string text_of(const offset_range& r) {
   const auto first = std::to_string(r.first.value), last = std::to_string(r.end.value - 1);
   return first == last ? "message " + first : "messages " + first + " to " + last;
 }
-inline const group_books& books_of(const partition_books& books, const std::string& group) {
-  return *std::ranges::find(books.groups, group, &group_books::group);
+inline const audited_group& books_of(const audited_partition& books, const std::string& group) {
+  return *std::ranges::find(books.groups, group, &audited_group::group);
 }
 
 } // namespace waybill::test

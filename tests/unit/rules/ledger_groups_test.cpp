@@ -38,7 +38,7 @@ TEST_CASE("a dead letter that is missing, extra or told twice is named", "[ledge
 }
 
 /// Audits what the history says now against the state that it came to meanwhile.
-partition_books audit_at_work(const books_history& h, const partition_snapshot& later) {
+audited_partition audit_at_work(const books_history& h, const partition_snapshot& later) {
   auditor a{h.basis, h.dropped};
   for (const auto& each : h.log)
     a.entry(each);

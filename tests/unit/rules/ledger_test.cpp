@@ -173,7 +173,7 @@ struct small_log {
     basis.state.next_offset = message_offset{6};
     basis.state.confirmed = 6;
   }
-  partition_books audit() { // the chain made to fit whatever the fields are
+  audited_partition audit() { // the chain made to fit whatever the fields are
     hash128 previous;
     for (auto& each : log) {
       each.previous = previous;
