@@ -123,19 +123,22 @@ Status fault_env::open_to_write(const std::string& name, bool keep, leveldb::Wri
   lock held{mutex_};
   *file = nullptr;
   const auto path = clean_path(name);
-  return change_names(held, operation::create, path, [&]() -> Status {
+  file_ptr node;
+  const auto opened = change_names(held, operation::create, path, [&]() -> Status {
     if (disk_.is_directory(path))
       return Status::IOError(name, "Is a directory");
     if (!disk_.parent_exists(path))
       return no_such_file(name);
-    auto node = keep ? disk_.find(path) : nullptr;
+    node = keep ? disk_.find(path) : nullptr;
     if (!node) {
       node = disk_.create(path);
       trace_.add(event_kind::create, path);
     }
-    *file = new writable{{this, path, node, boot_}};
     return Status::OK();
   });
+  if (opened.ok()) // it may have been made, and then the power failed
+    *file = new writable{{this, path, node, boot_}};
+  return opened;
 }
 
 Status fault_env::NewWritableFile(const std::string& name, leveldb::WritableFile** file) {
