@@ -126,6 +126,8 @@ private:
   void send_bundle(std::uint32_t partition, ack_bundle bundle);
   void ack_answered(std::uint32_t partition, ack_bundle& bundle,
                     wire::SettleOutcome::Reader outcome);
+  void forget_settled(std::uint32_t partition, const std::vector<offset_range>& acked,
+                      const std::vector<offset_range>& lost);
   void ack_again(std::uint32_t partition, ack_bundle bundle, bool is_counted);
   void settle_acks(ack_bundle& bundle, const std::vector<offset_range>& lost, const failure& why);
   void send_order(settle_order o);
@@ -175,6 +177,7 @@ private:
   std::optional<steady_time> keep_at_;
   milliseconds pause_{50};
   bool told_excess_ = false;
+  bool told_lost_ = false;
   bool is_finished_ = false;
   std::unique_ptr<client_parts::waker> waker_;
 };

@@ -120,7 +120,9 @@ void consumer::impl::send_bundle(std::uint32_t partition, ack_bundle bundle) {
 void consumer::impl::ack_answered(std::uint32_t partition, ack_bundle& bundle,
                                   wire::SettleOutcome::Reader outcome) {
   if (outcome.which() == wire::SettleOutcome::OK) {
-    settle_acks(bundle, lost_of(outcome.getOk()), too_late());
+    const auto lost = lost_of(outcome.getOk());
+    forget_settled(partition, bundle.ranges, lost);
+    settle_acks(bundle, lost, too_late());
     return;
   }
   if (outcome.which() != wire::SettleOutcome::ERROR) {
@@ -134,6 +136,23 @@ void consumer::impl::ack_answered(std::uint32_t partition, ack_bundle& bundle,
     ack_again(partition, std::move(bundle), false);
   else
     settle_acks(bundle, bundle.ranges, refusal.why);
+}
+
+/// An ack that was sent again, in a later session, may settle what that session has delivered
+/// already and nobody has taken yet: whoever has the answer never sees the message again.
+void consumer::impl::forget_settled(std::uint32_t partition, const std::vector<offset_range>& acked,
+                                    const std::vector<offset_range>& lost) {
+  const std::lock_guard lock{mutex_};
+  if (generation_ < 2)
+    return;
+  std::erase_if(queue_, [&](const queued& each) {
+    const bool is_settled = each.content.partition() == partition &&
+                            contains(acked, each.content.offset()) &&
+                            !contains(lost, each.content.offset());
+    if (is_settled)
+      queue_bytes_ -= each.bytes;
+    return is_settled;
+  });
 }
 
 /// Back to the front, for a later call: in this session after a pause, or in the next one.
@@ -183,9 +202,11 @@ void consumer::impl::settle_acks(ack_bundle& bundle, const std::vector<offset_ra
     }
     changed_.notify_all();
   }
-  if (missing > 0)
-    core_->log(std::to_string(missing) + " ack(s) of group '" + group_ + "' in '" + topic_ +
-               "' did not count (" + why.detail + "): they may be delivered again");
+  if (missing > 0 &&
+      !std::exchange(told_lost_, true)) // a line for each subscription; `flush` counts
+    core_->log(std::to_string(missing) + " ack(s), or more, of group '" + group_ + "' in '" +
+               topic_ + "' did not count (" + why.detail +
+               "): such messages may be delivered again");
   for (auto& each : bundle.waiters)
     each.answer->set_value(contains(all_lost, each.offset) ? result<void>{why} : result<void>{});
   bundle.waiters.clear();
