@@ -119,6 +119,7 @@ void consumer::impl::subscribe_now() {
   request.setCreditBytes(options_.credit_bytes);
   request.setReceiver(kj::heap<receiver>(weak_from_this(), generation));
   is_asking_ = true;
+  told_lost_ = false;
   const auto id = ++asked_;
   const auto asked_at = steady_clock::now();
   net->tasks().add(net->timer()
