@@ -1,4 +1,5 @@
-// What must be true: checked in release builds too, for a broken broker that goes on loses messages.
+// What must be true: checked in release builds too, for a broken broker that goes on loses
+// messages.
 #pragma once
 
 namespace waybill::detail {

@@ -43,7 +43,8 @@ inline constexpr std::size_t entry_header_bytes = 88;
   return {e.first_offset, message_offset{e.first_offset.value + e.message_count}};
 }
 /// XXH3-128 of the header without its last 16 bytes, then the body. The chain hash of the entry
-/// before is part of the header, so one hash proves the entry and all before it, and is its checksum.
+/// before is part of the header, so one hash proves the entry and all before it, and is its
+/// checksum.
 [[nodiscard]] hash128 chain_hash(const entry& e);
 /// XXH3-128 of any bytes (a batch's, for de-duplication).
 [[nodiscard]] hash128 hash_of(std::string_view bytes);
@@ -59,7 +60,8 @@ struct publish_body {
   producer_epoch opened; ///< which opening of the producer sent it
   batch_number number;
   batch_number previous;
-  std::string_view batch; ///< a serialised `Batch` of storage/format.capnp; 8-byte aligned in the body
+  std::string_view
+      batch; ///< a serialised `Batch` of storage/format.capnp; 8-byte aligned in the body
 };
 /// The body's bytes: header, name padded to 8 bytes, batch.
 [[nodiscard]] shared_bytes encode_publish_body(const publish_body& b);

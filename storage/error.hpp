@@ -13,13 +13,13 @@ namespace waybill {
 /// The same numbers as `ErrorCode` in net/waybill.capnp; a number keeps its meaning for ever.
 enum class ec : std::uint8_t {
   none = 0,
-  not_leader = 1,         ///< look the leader up and repeat
-  overloaded = 2,         ///< a queue is full; repeat later
-  storage_failed = 3,     ///< what is on the disk is unknown; the node lets go and stops
-  stopping = 4,           ///< the node is stopping cleanly
-  timed_out = 5,          ///< no answer in time; the outcome is unknown
-  disk_full = 6,          ///< free space is below `storage.disk-free-min`
-  partition_offline = 7,  ///< no replica can serve it
+  not_leader = 1,        ///< look the leader up and repeat
+  overloaded = 2,        ///< a queue is full; repeat later
+  storage_failed = 3,    ///< what is on the disk is unknown; the node lets go and stops
+  stopping = 4,          ///< the node is stopping cleanly
+  timed_out = 5,         ///< no answer in time; the outcome is unknown
+  disk_full = 6,         ///< free space is below `storage.disk-free-min`
+  partition_offline = 7, ///< no replica can serve it
   unknown_topic = 8,
   topic_exists = 9,
   unknown_group = 10,
@@ -29,20 +29,20 @@ enum class ec : std::uint8_t {
   message_too_large = 14,
   batch_too_large = 15,
   malformed_batch = 16,
-  limit_reached = 17,     ///< the detail names the limit and its key
-  fenced = 18,            ///< somebody else has opened this producer since
-  number_reused = 19,     ///< the same batch number with other bytes
-  out_of_order = 20,      ///< the batch before it is missing: resend in order
-  too_old_to_know = 21,   ///< older than what is remembered: never taken as new
-  unknown_producer = 22,  ///< not open here (any more): open it again
-  lease_lost = 23,        ///< another consumer holds the message by now
+  limit_reached = 17,    ///< the detail names the limit and its key
+  fenced = 18,           ///< somebody else has opened this producer since
+  number_reused = 19,    ///< the same batch number with other bytes
+  out_of_order = 20,     ///< the batch before it is missing: resend in order
+  too_old_to_know = 21,  ///< older than what is remembered: never taken as new
+  unknown_producer = 22, ///< not open here (any more): open it again
+  lease_lost = 23,       ///< another consumer holds the message by now
   not_allowed = 24,
-  damaged = 25,           ///< a checksum or the chain does not match, or an entry is missing
-  directory_held = 26,    ///< another process uses the data directory
+  damaged = 25,        ///< a checksum or the chain does not match, or an entry is missing
+  directory_held = 26, ///< another process uses the data directory
   not_found = 27,
   version_unsupported = 28,
-  unreachable = 29,       ///< the client found no server that answers
-  internal = 30,          ///< a defect of ours
+  unreachable = 29, ///< the client found no server that answers
+  internal = 30,    ///< a defect of ours
 };
 
 /// `not_leader`, `disk_full`, …: as in the schema and in `--json`.

@@ -18,12 +18,12 @@ using std::chrono::milliseconds;
 
 /// How a group redelivers. Every field can be set per group; defaults are limits' `delivery.*`.
 struct group_policy {
-  milliseconds lease{30'000};     ///< time in which a consumer must settle a message
+  milliseconds lease{30'000};      ///< time in which a consumer must settle a message
   std::uint32_t attempts_max = 16; ///< deliveries that may fail before it is a dead letter
-  milliseconds delay{1'000};      ///< before the second delivery
-  double factor = 2.0;            ///< by which the delay grows with each further attempt; >= 1
+  milliseconds delay{1'000};       ///< before the second delivery
+  double factor = 2.0;             ///< by which the delay grows with each further attempt; >= 1
   milliseconds delay_max{300'000};
-  double jitter = 0.1;            ///< the delay is varied by up to this share, 0 .. 1
+  double jitter = 0.1; ///< the delay is varied by up to this share, 0 .. 1
   friend bool operator==(const group_policy&, const group_policy&) = default;
 };
 
@@ -105,12 +105,13 @@ struct producer_record {
   friend bool operator==(const producer_record&, const producer_record&) = default;
 };
 
-/// Body of a `redrive` entry. With a batch: the dead letters' messages, again, under new offsets, for
-/// this group alone; without: they are purged.
+/// Body of a `redrive` entry. With a batch: the dead letters' messages, again, under new offsets,
+/// for this group alone; without: they are purged.
 struct redrive_record {
   std::string group;
-  std::vector<message_offset> dead_letters; ///< removed; the i-th message of `batch` is the i-th of these
-  std::string batch;                        ///< a serialised `Batch`; empty: purged
+  std::vector<message_offset>
+      dead_letters;  ///< removed; the i-th message of `batch` is the i-th of these
+  std::string batch; ///< a serialised `Batch`; empty: purged
   friend bool operator==(const redrive_record&, const redrive_record&) = default;
 };
 
@@ -128,11 +129,11 @@ struct attempts_state {
 
 /// The group's side of the books, as counts of messages; each is counted where it happens.
 struct group_counts {
-  std::uint64_t arrived = 0;  ///< committed since the group's start (or live at its creation)
+  std::uint64_t arrived = 0; ///< committed since the group's start (or live at its creation)
   std::uint64_t acked = 0;
-  std::uint64_t dead = 0;     ///< became a dead letter (what is held now: the dead-letter store)
-  std::uint64_t redriven = 0; ///< dead letters that were sent back
-  std::uint64_t purged = 0;   ///< dead letters that were removed for good
+  std::uint64_t dead = 0;       ///< became a dead letter (what is held now: the dead-letter store)
+  std::uint64_t redriven = 0;   ///< dead letters that were sent back
+  std::uint64_t purged = 0;     ///< dead letters that were removed for good
   std::uint64_t for_others = 0; ///< arrived by a redrive of another group: settled on arrival
   friend bool operator==(const group_counts&, const group_counts&) = default;
 };
@@ -153,7 +154,7 @@ struct group_snapshot {
 /// A batch that a producer sent, as remembered for its repeats.
 struct remembered_batch {
   batch_number number;
-  hash128 hash;                 ///< of the batch's bytes
+  hash128 hash; ///< of the batch's bytes
   log_position entry;
   message_offset first_offset;
   std::uint32_t message_count = 0;

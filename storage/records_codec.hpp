@@ -1,4 +1,5 @@
-// The bytes of the records: Cap'n Proto, storage/format.capnp. Bad bytes are a value, never a crash.
+// The bytes of the records: Cap'n Proto, storage/format.capnp. Bad bytes are a value, never a
+// crash.
 #pragma once
 
 #include "storage/error.hpp"
@@ -44,8 +45,8 @@ struct batch_limits {
                                             const std::vector<std::uint32_t>& positions);
 /// The message at `position` as a serialised `Message`. @errors `damaged`
 [[nodiscard]] result<std::string> extract_message(std::string_view batch, std::uint32_t position);
-/// A batch of serialised `Message`s; to the i-th, the headers of `added[i]` are added (a header of the
-/// same name is replaced). @errors `damaged`
+/// A batch of serialised `Message`s; to the i-th, the headers of `added[i]` are added (a header of
+/// the same name is replaced). @errors `damaged`
 [[nodiscard]] result<std::string>
 join_messages(const std::vector<std::string>& messages,
               const std::vector<std::vector<std::pair<std::string, std::string>>>& added);

@@ -15,7 +15,8 @@
 //     directory only with a MANIFEST, so between a new log's first synced write and the next
 //     MANIFEST nothing else makes the log's name last. Syncing a MANIFEST is a barrier for
 //     everything, as in LevelDB's own Env, which syncs the directory then.
-//   * btrfs does without: there the sync of a file says nothing of other names. Hence no more is taken
+//   * btrfs does without: there the sync of a file says nothing of other names. Hence no more is
+//   taken
 //     from it here than the file's own name and what came before.
 //   * Names survive without contents: a renamed file whose bytes were not synced may come back
 //   empty.
