@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t piece_bytes = 4u << 20; ///< of a walk
 constexpr std::size_t letters_bytes_max = 4u << 20;
 constexpr std::size_t letters_piece = 1'000;
+constexpr std::size_t unreadable_max = 1'000; ///< entries; a walk that meets more ends there
 
 } // namespace
 
@@ -112,11 +113,18 @@ struct storage_reader_state {
             fails(a));
   }
 
+  /// An entry that cannot be read is a fault, and the walk goes on behind it: one is not taken for
+  /// many.
   void walk_entries(partition_id partition, log_index last, auditor& books) {
-    for (log_index next{1}; next <= last;) {
+    std::size_t unreadable = 0;
+    for (log_index next{1}; next <= last && unreadable < unreadable_max;) {
       const auto piece = node->data->read(partition, next, piece_bytes);
-      if (!piece)
-        return books.unreadable(piece.error().detail);
+      if (!piece) {
+        books.unreadable(piece.error().detail);
+        ++unreadable;
+        ++next.value;
+        continue;
+      }
       if (piece->empty())
         return;
       for (const auto& e : *piece)

@@ -160,7 +160,30 @@ void partition_leader_state::checkpoint_if_due() {
     checkpoint();
 }
 
+/// Nothing is dropped when a group has too much that is stuck: it gets no more, and people are
+/// told.
+void partition_leader_state::tell_held_back() {
+  for (const auto& view : rules->views()) {
+    const auto subject = partition_name(args.topic, args.partition.number) + " group " + view.group;
+    if (view.held_back == held_back.contains(view.group))
+      continue;
+    if (view.held_back)
+      held_back.insert(view.group);
+    else
+      held_back.erase(view.group);
+    raise_alarm(*self,
+                {"group-held-back", subject, alarm_level::critical,
+                 view.held_back
+                     ? subject + " gets no new messages: " + std::to_string(view.settled_ranges) +
+                           " ranges of settled messages or the messages that wait with attempts "
+                           "pass delivery.settled-ranges-max or delivery.waiting-max"
+                     : subject + " gets new messages again",
+                 view.held_back});
+  }
+}
+
 void partition_leader_state::checkpoint() {
+  tell_held_back();
   checkpointing = true;
   checkpointed_at = now_of(*self).steady;
   bytes_since_checkpoint = 0;

@@ -133,7 +133,7 @@ void partition_leader_state::step_down(const failure& why) {
     return;
   now_is = phase::ended;
   const failure told{why.code == ec::storage_failed || why.code == ec::stopping ||
-                             why.code == ec::unknown_topic
+                             why.code == ec::disk_full || why.code == ec::unknown_topic
                          ? why.code
                          : ec::not_leader,
                      why.detail};

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <random>
+#include <set>
 
 namespace waybill {
 
@@ -66,6 +67,7 @@ struct partition_leader_state {
   std::uint64_t bytes_since_checkpoint = 0;
   milliseconds checkpointed_at{};
   bool checkpointing = false;
+  std::set<std::string> held_back; ///< groups whose alarm is raised
   caf::typed_response_promise<done> stopper;
 
   // ---- The beginning and the end (partition_leader.cpp)
@@ -93,6 +95,7 @@ struct partition_leader_state {
   void apply_redrive(const entry& e);
   void checkpoint_if_due();
   void checkpoint();
+  void tell_held_back();
   void arm_tick();
   void tick();
 
