@@ -32,6 +32,7 @@ struct node_supervisor_state {
   bool stopping = false;
   std::size_t ending = roles.size(); ///< children before this one are still to be ended
   caf::typed_response_promise<done> stopper;
+  caf::typed_response_promise<done> opener; ///< waits until partitions lead
 
   ~node_supervisor_state() {
     for (const auto& [address, what] : children)
@@ -52,6 +53,8 @@ struct node_supervisor_state {
     system.registry().put(what, child);
     self->monitor(child->address());
     children[child->address()] = what;
+    if (what == role::partition_supervisor && opener.pending())
+      ask_partitions(); // its forerunner took the question along
   }
 
   caf::strong_actor_ptr spawn_child(caf::atom_value what) {
@@ -113,21 +116,32 @@ struct node_supervisor_state {
   void fail(const failure& why) {
     for (const auto each : roles)
       self->system().registry().erase(each);
-    if (stopper.pending())
-      stopper.deliver(to_error(why));
+    // Who waits is told: one that dies with its actor is never answered.
+    for (auto* waiting : {&stopper, &opener})
+      if (waiting->pending())
+        waiting->deliver(to_error(why));
     self->quit(to_error(why));
   }
 
   caf::result<done> opened() {
+    opener = self->make_response_promise<done>();
+    const auto answer = opener;
+    ask_partitions();
+    return answer;
+  }
+
+  void ask_partitions() {
     const auto partitions =
         find_role<partition_supervisor_actor>(self->system(), role::partition_supervisor);
-    auto answer = self->make_response_promise<done>();
     // Without a time-out: the more there is to recover, the longer it takes; the caller has its
-    // own.
+    // own. An error says that it has ended: whoever follows it is asked again.
     self->request(partitions, caf::infinite, atom::open_v)
-        .then([answer](done) mutable { answer.deliver(done{}); },
-              [answer](const caf::error& why) mutable { answer.deliver(why); });
-    return answer;
+        .then(
+            [this](done) {
+              if (opener.pending())
+                opener.deliver(done{});
+            },
+            [](const caf::error&) {});
   }
 
   /// Sessions first, then leaders, then everyone else from the top down; the writer writes what

@@ -52,6 +52,7 @@ struct node::impl {
   context_ptr context;
   std::unique_ptr<caf::actor_system> system;
   node_supervisor_actor root;
+  caf::actor watcher; ///< held: an actor that nobody can reach is taken away, and tells nothing
   std::unique_ptr<rpc::rpc_server> server;
 
   std::mutex guard;
@@ -72,8 +73,8 @@ struct node::impl {
     config.add_message_types<caf::id_block::waybill>();
     system = std::make_unique<caf::actor_system>(config);
     root = spawn_node_supervisor(*system, {context, [this](const alarm_report& a) { tell(a); }});
-    system->spawn<caf::hidden>(root_watcher, root,
-                               [this](const caf::error& reason) { root_ended(reason); });
+    watcher = system->spawn<caf::hidden>(root_watcher, root,
+                                         [this](const caf::error& reason) { root_ended(reason); });
     caf::scoped_actor asker{*system};
     result<void> outcome;
     // Without a time-out: recovery takes as long as there is to recover; a root that fails answers.
@@ -127,14 +128,16 @@ struct node::impl {
   }
 
   void stop() {
+    bool failed = false;
     {
       const std::lock_guard lock{guard};
       if (std::exchange(stopped, true))
         return;
+      failed = why.has_value();
     }
     if (server)
       server->stop_accepting();
-    if (system && !why) {
+    if (system && !failed) {
       caf::scoped_actor asker{*system};
       // Every step below has its own patience, so this ends.
       asker->request(root, caf::infinite, atom::stop_v)
@@ -142,6 +145,7 @@ struct node::impl {
     }
     server.reset();
     root = node_supervisor_actor{};
+    watcher = caf::actor{};
     system.reset();
     context.reset();
   }
