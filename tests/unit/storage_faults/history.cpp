@@ -61,7 +61,7 @@ std::optional<partition_id> store_history::some_partition() {
 bool store_history::open() {
   refusal_.reset();
   last_error_.reset();
-  reader_failed_ = false;
+  writer_failed_ = false;
   auto opened = store::open(options_);
   if (!opened) {
     refusal_ = opened.error();
@@ -73,8 +73,13 @@ bool store_history::open() {
 
 bool store_history::take(const result<void>& outcome) {
   if (!outcome)
-    last_error_ = outcome.error();
+    fail(outcome.error(), caller::writer);
   return static_cast<bool>(outcome);
+}
+
+void store_history::fail(const failure& why, caller who) {
+  last_error_ = why;
+  writer_failed_ = writer_failed_ || who == caller::writer;
 }
 
 void store_history::acknowledged(partition_id id, const std::vector<entry>& entries) {
@@ -264,7 +269,7 @@ bool store_history::tidy_up() {
   for (int step = 0; step < 100; ++step) {
     const auto more = store_->tidy();
     if (!more) {
-      last_error_ = more.error();
+      fail(more.error(), caller::writer);
       return false;
     }
     if (!*more)
@@ -280,9 +285,8 @@ bool store_history::read_some() {
     return true;
   const auto& log = partitions_.at(*id).log;
   const auto entries = store_->read(*id, log_index{1 + draw(log.size())}, draw(10'000));
-  reader_failed_ = !entries;
   if (!entries)
-    last_error_ = entries.error();
+    fail(entries.error(), caller::reader);
   return static_cast<bool>(entries);
 }
 

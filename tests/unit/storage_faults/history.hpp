@@ -58,8 +58,8 @@ public:
   [[nodiscard]] bool is_open() const { return store_ != nullptr; }
   [[nodiscard]] const std::optional<failure>& refusal() const { return refusal_; }
   [[nodiscard]] const std::optional<failure>& last_error() const { return last_error_; }
-  /// Whether the call that failed was one of the writer's, so that it ended the store.
-  [[nodiscard]] bool writer_failed() const { return last_error_ && !reader_failed_; }
+  /// Whether a call of the writer's has failed, and so ended the store.
+  [[nodiscard]] bool writer_failed() const { return writer_failed_; }
   [[nodiscard]] const std::vector<std::string>& said() const { return said_; }
   [[nodiscard]] std::uint64_t acknowledged_entries() const;
   /// The mark in the Env's trace behind each acknowledged entry, with the entry's bytes on disk.
@@ -98,6 +98,8 @@ private:
   [[nodiscard]] checkpoint next_checkpoint(partition_model& model);
   void acknowledged(partition_id id, const std::vector<entry>& entries);
   bool take(const result<void>& outcome);
+  enum class caller : std::uint8_t { writer, reader };
+  void fail(const failure& why, caller who);
   bool write_random();
   bool truncate_some();
   bool end_some();
@@ -128,7 +130,7 @@ private:
   std::unique_ptr<store> store_;
   std::optional<failure> refusal_;
   std::optional<failure> last_error_;
-  bool reader_failed_ = false;
+  bool writer_failed_ = false;
   std::vector<std::string> said_;
   std::map<partition_id, partition_model> partitions_;
   std::map<partition_id, epoch> promised_; ///< outlives a copy
