@@ -241,8 +241,7 @@ admin_answer<verification> read_verdict(wire::VerifyOutcome::Reader outcome) {
 
 } // namespace
 
-// ---- topics
-// ---------------------------------------------------------------------------------------
+// ---- topics -----------------------------------------------------------------------------------
 
 void client::create_topic(const std::string& name, std::uint32_t partitions) {
   bool is_ours = true; // an answer of an earlier attempt may be lost
@@ -306,8 +305,7 @@ void client::delete_topic(const std::string& name) {
   });
 }
 
-// ---- groups
-// ---------------------------------------------------------------------------------------
+// ---- groups -----------------------------------------------------------------------------------
 
 std::vector<group_info> client::list_groups(const std::string& topic) {
   using groups = std::vector<group_info>;
@@ -352,8 +350,7 @@ void client::delete_group(const std::string& topic, const std::string& group) {
              });
 }
 
-// ---- dead letters
-// ---------------------------------------------------------------------------------
+// ---- dead letters -----------------------------------------------------------------------------
 
 void client::list_dead_letters(const std::string& topic, const std::string& group,
                                std::uint32_t partition, message_offset from, bool with_bodies,
@@ -439,8 +436,7 @@ redriven client::purge_dead_letters(const std::string& topic, const std::string&
                       });
 }
 
-// ---- proof
-// ----------------------------------------------------------------------------------------
+// ---- proof ------------------------------------------------------------------------------------
 
 partition_books client::audit(const std::string& topic, std::uint32_t partition) {
   return call<partition_books>(

@@ -180,7 +180,7 @@ public:
   void extend(const message& m, milliseconds lease = milliseconds{0});
   /// Not worked on: somebody else gets it, no attempt is counted.
   void give_back(const message& m);
-  /// Returns when every ack so far is committed. @returns how many acks came too late
+  /// Returns when every ack so far is committed. @returns how many of all acks came too late
   std::uint64_t flush();
   /// Commits what was acked, gives back what is held, ends.
   void close();
@@ -192,8 +192,7 @@ private:
   std::shared_ptr<impl> impl_;
 };
 
-// ---- Administration: the answers are plain copies of the contract's (net/waybill.capnp)
-// -----------
+// ---- Administration: the answers are plain copies of the contract's (net/waybill.capnp) ----
 
 struct partition_info {
   std::uint32_t number = 0;
@@ -282,7 +281,8 @@ public:
   /// @returns how many were acknowledged
   std::uint64_t consume(const std::string& topic, const std::string& group,
                         std::function<void(const message&)> handler, consume_options options = {});
-  /// Ends every `consume` of this client, from any thread or a signal handler's thread.
+  /// Ends every `consume` of this client, from any thread or a signal handler's thread, and for
+  /// good: one that begins later returns at once.
   void stop();
 
   void create_topic(const std::string& name, std::uint32_t partitions);

@@ -86,8 +86,7 @@ consumer::impl::open(std::shared_ptr<core> owner, std::shared_ptr<lifeline> line
   throw client_error{*why};
 }
 
-// ---- taking messages
-// ------------------------------------------------------------------------------
+// ---- taking messages --------------------------------------------------------------------------
 
 std::optional<message> consumer::impl::pop(steady_time now) {
   while (!queue_.empty()) {
@@ -168,8 +167,7 @@ std::uint64_t consumer::impl::committed() const {
   return committed_;
 }
 
-// ---- settling
-// -------------------------------------------------------------------------------------
+// ---- settling ---------------------------------------------------------------------------------
 
 /// After a new subscription, the queue may hold again what the caller settles now.
 void consumer::impl::forget_queued(const message& m) {
@@ -301,8 +299,7 @@ void consumer::impl::close() {
     std::rethrow_exception(trouble);
 }
 
-// ---- the face
-// -------------------------------------------------------------------------------------
+// ---- the face ---------------------------------------------------------------------------------
 
 consumer::consumer(std::shared_ptr<impl> i) : impl_{std::move(i)} {}
 consumer::consumer(consumer&&) noexcept = default;

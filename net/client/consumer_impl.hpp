@@ -43,8 +43,7 @@ struct consumer::impl final : client_parts::link_user, std::enable_shared_from_t
                                     const std::string& topic, const std::string& group,
                                     consume_options options);
 
-  // ---- callers
-  // -----------------------------------------------------------------------------------
+  // ---- callers --------------------------------------------------------------------------------
   std::optional<message> next(milliseconds patience);
   void ack(const message& m);
   void ack_and_wait(const message& m);
@@ -63,8 +62,7 @@ struct consumer::impl final : client_parts::link_user, std::enable_shared_from_t
   [[nodiscard]] steady_time idle_since() const;
   [[nodiscard]] std::uint64_t committed() const; ///< acks that took effect
 
-  // ---- the link's
-  // --------------------------------------------------------------------------------
+  // ---- the link's -----------------------------------------------------------------------------
   void session_up() override;
   void session_down(const failure& why) override;
   void refused(const failure& why) override;

@@ -57,8 +57,7 @@ std::vector<offset_range> lost_of(wire::SettleOutcome::Ok::Reader ok) {
 
 } // namespace
 
-// ---- acks
-// -----------------------------------------------------------------------------------------
+// ---- acks -------------------------------------------------------------------------------------
 
 std::optional<std::pair<std::uint32_t, consumer::impl::ack_bundle>> consumer::impl::take_bundle() {
   const std::lock_guard lock{mutex_};
@@ -212,8 +211,7 @@ void consumer::impl::settle_acks(ack_bundle& bundle, const std::vector<offset_ra
   bundle.waiters.clear();
 }
 
-// ---- all other settling
-// ---------------------------------------------------------------------------
+// ---- all other settling -----------------------------------------------------------------------
 
 void consumer::impl::send_order(settle_order o) {
   auto* net = core_->net();
@@ -289,8 +287,7 @@ void consumer::impl::order_failed(settle_order o, const failure& why, bool retry
       }));
 }
 
-// ---- leases
-// ---------------------------------------------------------------------------------------
+// ---- leases -----------------------------------------------------------------------------------
 
 void consumer::impl::renewed(const settle_order& o, steady_time sent,
                              const std::vector<offset_range>& lost) {

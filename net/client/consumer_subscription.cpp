@@ -55,8 +55,7 @@ private:
   std::uint64_t generation_;
 };
 
-// ---- sessions
-// -------------------------------------------------------------------------------------
+// ---- sessions ---------------------------------------------------------------------------------
 
 void consumer::impl::join(client_parts::link& net) {
   waker_ =
@@ -107,8 +106,8 @@ void consumer::impl::subscribe_now() {
   std::uint64_t generation = 0;
   {
     const std::lock_guard lock{mutex_};
-    if (is_closed_)
-      return;
+    if (is_closed_ && unsettled_.empty())
+      return; // while acks are open it is closed only after they are answered
     generation = generation_;
   }
   auto request = net->session().subscribeRequest();
@@ -204,6 +203,8 @@ void consumer::impl::end_for_good(const failure& why) {
   if (is_finished_)
     return;
   subscription_gone();
+  if (auto* net = core_->net())
+    net->remove(*this); // no session is of use to it any more
   std::map<std::uint32_t, std::deque<ack_bundle>> left;
   {
     const std::lock_guard lock{mutex_};
@@ -245,8 +246,7 @@ void consumer::impl::finish() {
   waker_.reset();
 }
 
-// ---- deliveries
-// -----------------------------------------------------------------------------------
+// ---- deliveries -------------------------------------------------------------------------------
 
 void consumer::impl::delivered(std::uint64_t generation, capnp::List<wire::Chunk>::Reader chunks) {
   auto* net = core_->net();

@@ -54,6 +54,7 @@ node_limits sane(wire::Limits::Reader told) {
   limits.batch_bytes_max = within(told.getBatchBytesMax(), 8'192, 64u << 20);
   limits.batch_messages_max = within(told.getBatchMessagesMax(), 1, 1'000'000);
   limits.in_flight_max = within(told.getInFlightMax(), 1, 1'000'000);
+  limits.remembered_batches = within(told.getRememberedBatches(), 1, 1'000'000);
   return limits;
 }
 

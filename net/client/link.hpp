@@ -20,6 +20,7 @@ struct node_limits {
   std::uint32_t batch_bytes_max = 4u << 20;
   std::uint32_t batch_messages_max = 10'000;
   std::uint32_t in_flight_max = 1'000;
+  std::uint32_t remembered_batches = 1'024;
 };
 
 /// Who needs a session. Told of every change, from an event of its own (never from within a call to

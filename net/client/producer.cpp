@@ -87,8 +87,7 @@ void producer::impl::join(client_parts::link& net) {
   net.add(shared_from_this());
 }
 
-// ---- checks
-// ---------------------------------------------------------------------------------------
+// ---- checks -----------------------------------------------------------------------------------
 
 std::optional<failure> producer::impl::objection(const outgoing_message& m,
                                                  std::size_t bytes) const {
@@ -130,15 +129,12 @@ std::optional<failure> producer::impl::wait_for_room(std::unique_lock<std::mutex
   if (core_->on_loop()) // only this thread makes room
     return failure{ec::overloaded, "there is no room for another message, and a callback cannot "
                                    "wait for it: raise waiting_messages_max or waiting_bytes_max"};
-  ++waiting_for_room_;
   seal_all(); // who lingers now lingers in vain
   changed_.wait(lock, [&] { return closed_failure() || has_room(); });
-  --waiting_for_room_;
   return closed_failure();
 }
 
-// ---- filling batches
-// ------------------------------------------------------------------------------
+// ---- filling batches --------------------------------------------------------------------------
 
 std::uint32_t producer::impl::choose_partition(const outgoing_message& m) {
   if (m.partition)
@@ -236,8 +232,7 @@ void producer::impl::submit(outgoing_message m, message_done done, haste how) {
   put(l->open, std::move(m), std::move(done), bytes, words);
   if (how == haste::no_lingering && !std::exchange(l->in_a_hurry, true))
     is_news = true;
-  if (l->open->messages.size() >= count_max || l->open->words * sizeof(capnp::word) >= bytes_max ||
-      waiting_for_room_ > 0) {
+  if (l->open->messages.size() >= count_max || l->open->words * sizeof(capnp::word) >= bytes_max) {
     seal(partition);
     is_news = true;
   }
@@ -331,8 +326,7 @@ void producer::impl::submit_numbered(std::uint32_t partition, batch_number numbe
   touch(partition);
 }
 
-// ---- the end
-// --------------------------------------------------------------------------------------
+// ---- the end ----------------------------------------------------------------------------------
 
 void producer::impl::flush() {
   core_->must_not_be_on_loop("producer::flush");
@@ -364,8 +358,7 @@ std::vector<leftover> producer::impl::close(milliseconds patience, left_behind w
   return left;
 }
 
-// ---- the face
-// -------------------------------------------------------------------------------------
+// ---- the face ---------------------------------------------------------------------------------
 
 producer::producer(std::shared_ptr<impl> i) : impl_{std::move(i)} {}
 producer::producer(producer&&) noexcept = default;

@@ -47,8 +47,7 @@ struct producer::impl final : client_parts::link_user, std::enable_shared_from_t
                                     std::shared_ptr<client_parts::lifeline> line,
                                     const std::string& topic, producer_options options);
 
-  // ---- callers
-  // -----------------------------------------------------------------------------------
+  // ---- callers --------------------------------------------------------------------------------
   void submit(outgoing_message m, client_parts::message_done done, haste how);
   std::future<receipt> submit(outgoing_message m, haste how);
   void must_not_block(const char* call) const { core_->must_not_be_on_loop(call); }
@@ -62,8 +61,7 @@ struct producer::impl final : client_parts::link_user, std::enable_shared_from_t
     return static_cast<std::uint32_t>(first_last_.size());
   }
 
-  // ---- the link's
-  // --------------------------------------------------------------------------------
+  // ---- the link's -----------------------------------------------------------------------------
   void session_up() override;
   void session_down(const failure& why) override;
   void refused(const failure& why) override;
@@ -151,7 +149,6 @@ private:
   std::vector<batch_number> first_last_;
   std::vector<std::uint32_t> touched_; ///< lanes with something new for the loop
   bool pump_posted_ = false;
-  std::uint32_t waiting_for_room_ = 0;
   numbering numbering_ = numbering::undecided;
   std::uint32_t keyless_ = 0; ///< the partition whose turn it is
   std::size_t waiting_bytes_ = 0;

@@ -60,8 +60,7 @@ bool ends_the_producer(ec code) {
 
 } // namespace
 
-// ---- the pump
-// -------------------------------------------------------------------------------------
+// ---- the pump ---------------------------------------------------------------------------------
 
 void producer::impl::pump_soon() {
   auto* net = core_->net();
@@ -174,19 +173,21 @@ failure producer::impl::expired_failure(const outgoing_batch& b) const {
               (last.empty() ? std::string{} : ": " + last)};
 }
 
-// ---- sending
-// --------------------------------------------------------------------------------------
+// ---- sending ----------------------------------------------------------------------------------
 
 /// From another lane on each time, so that a node's bound on calls starves none.
 void producer::impl::send_all(steady_time now) {
   const auto calls_max = core_->net()->limits().in_flight_max;
+  // Never more than the node remembers: it must know every one of them when it is sent again.
+  const auto batches_max =
+      std::min(options_.batches_in_flight_max, core_->net()->limits().remembered_batches);
   std::vector<std::uint32_t> order(active_.lower_bound(send_from_), active_.end());
   order.insert(order.end(), active_.begin(), active_.lower_bound(send_from_));
   for (const auto partition : order) {
     auto& l = lanes_[partition];
     if (l.retry_at > now)
       continue;
-    while (l.next < l.queue.size() && l.next < options_.batches_in_flight_max) {
+    while (l.next < l.queue.size() && l.next < batches_max) {
       if (calls_ >= calls_max) {
         send_from_ = partition;
         return;
@@ -248,8 +249,7 @@ void producer::impl::send(lane& l, std::size_t at, steady_time now) {
       }));
 }
 
-// ---- answers
-// --------------------------------------------------------------------------------------
+// ---- answers ----------------------------------------------------------------------------------
 
 std::optional<std::size_t> producer::impl::place_of(const lane& l, const batch_handle& b) {
   const auto found = std::ranges::find(l.queue, b);

@@ -20,8 +20,7 @@ constexpr std::uint32_t partitions_max = 100'000; ///< more than any node has: n
 constexpr std::uint64_t number_max = 1ull << 62;  ///< nobody counts so far, and nothing wraps
 } // namespace
 
-// ---- sessions
-// -------------------------------------------------------------------------------------
+// ---- sessions ---------------------------------------------------------------------------------
 
 void producer::impl::session_up() {
   if (is_finished_)
@@ -65,8 +64,7 @@ void producer::impl::open_later(milliseconds pause) {
   pump_soon();
 }
 
-// ---- opening
-// --------------------------------------------------------------------------------------
+// ---- opening ----------------------------------------------------------------------------------
 
 void producer::impl::open_now() {
   open_at_.reset();
@@ -196,8 +194,7 @@ void producer::impl::open_refused(const failure& why, bool retry) {
   open_pause_ = std::min(open_pause_ * 2, open_pause_max);
 }
 
-// ---- the ends
-// -------------------------------------------------------------------------------------
+// ---- the ends ---------------------------------------------------------------------------------
 
 /// Its room is free: before its callbacks, which may send.
 void producer::impl::release(const outgoing_batch& b) {
@@ -270,6 +267,8 @@ void producer::impl::fail_all(const failure& why) {
   is_open_ = false;
   ++opening_;
   open_at_.reset();
+  if (auto* net = core_->net())
+    net->remove(*this); // no session is of use to it any more
   {
     const std::lock_guard lock{mutex_};
     if (!final_)

@@ -73,8 +73,7 @@ public:
   void start();                              ///< again, on the same port
   void drop_connections();
 
-  // ---- misbehaviour: the next calls' reactions, in their order; then all is proper
-  // ----------------
+  // ---- misbehaviour: the next calls' reactions, in their order; then all is proper ----
   void at_login(std::vector<reaction> next);
   void at_open(std::vector<reaction> next);
   void at_publish(std::vector<reaction> next);
@@ -85,8 +84,7 @@ public:
   void spoil_batches(bool on); ///< deliver bytes that are no batch
   void release_held();
 
-  // ---- what it has seen
-  // ---------------------------------------------------------------------------
+  // ---- what it has seen -----------------------------------------------------------------------
   [[nodiscard]] std::vector<std::string> log(const std::string& topic,
                                              std::uint32_t partition) const;  ///< the bodies
   [[nodiscard]] std::vector<std::string> log(const std::string& topic) const; ///< of all partitions

@@ -136,6 +136,21 @@ TEST_CASE("an ack that the node refuses for now is sent again", "[consumer]") {
   CHECK(depot.ack_calls() == 2);
 }
 
+TEST_CASE("closing while the node is away waits for it, and learns what became of the acks",
+          "[consumer]") {
+  fake_depot depot{{.topics = {{"orders", 1}}}};
+  depot.put("orders", 0, {"x"});
+  client c{depot.address(), quick()};
+  auto consumer = c.subscribe("orders", "g");
+  const auto m = consumer.next(10s);
+  REQUIRE(m);
+  depot.at_ack({{.what = kind::drop_before}});
+  consumer.ack(*m);
+  consumer.close(); // the next subscription has the message again, and takes the ack for it
+  CHECK(depot.acked("orders", "g") == 1);
+  CHECK(depot.leased("orders", "g") == 0);
+}
+
 TEST_CASE("a batch that cannot be read harms nobody, and ends as a dead letter", "[consumer]") {
   fake_depot depot{{.topics = {{"orders", 1}}, .attempts_max = 2}};
   depot.put("orders", 0, {"x"});

@@ -134,6 +134,25 @@ TEST_CASE("a send blocks while there is no room, and goes on when there is", "[p
   CHECK(seen.confirmed() == 3);
 }
 
+TEST_CASE("many callers that block at once still share batches", "[producer]") {
+  fake_depot depot{{.topics = {{"orders", 1}}}};
+  client c{depot.address(), quick()};
+  auto options = patient();
+  options.waiting_messages_max = 50;
+  auto p = c.producer("orders", options);
+  {
+    std::vector<std::jthread> callers;
+    for (int t = 0; t < 8; ++t)
+      callers.emplace_back([&p] {
+        for (int i = 0; i < 500; ++i)
+          p.send_async(outgoing_message{.body = "x"}, nullptr);
+      });
+  }
+  p.flush();
+  CHECK(depot.log("orders", 0).size() == 4'000);
+  CHECK(depot.publishes().size() < 2'000);
+}
+
 TEST_CASE("a callback may send, but may not wait", "[producer]") {
   fake_depot depot{{.topics = {{"orders", 1}}}};
   client c{depot.address(), quick()};

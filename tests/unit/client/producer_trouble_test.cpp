@@ -339,6 +339,24 @@ TEST_CASE("an opening is repeated until the node can do it", "[producer][trouble
   CHECK(depot.log("orders", 0).size() == 1);
 }
 
+TEST_CASE("no more batches are under way than the node remembers", "[producer][trouble]") {
+  fake_depot depot{{.topics = {{"orders", 1}}, .remembered = 2}};
+  std::atomic<int> sends{0};
+  depot.decide_publish([&sends](const publish_call&) {
+    return reaction{.what = ++sends % 5 == 4 ? kind::drop_after : kind::proper};
+  });
+  client c{depot.address(), quick()};
+  auto options = patient();
+  options.batch_messages_max = 1;
+  auto p = c.producer("orders", options);
+  outcomes seen;
+  for (int i = 0; i < 20; ++i)
+    p.send_async({.body = std::to_string(i)}, seen.note());
+  p.flush();
+  CHECK(seen.confirmed() == 20);
+  CHECK(depot.log("orders", 0) == numbered("", 20));
+}
+
 TEST_CASE("no more calls are under way than the node allows", "[producer][trouble]") {
   fake_depot depot{{.topics = {{"orders", 8}}, .in_flight_max = 2}};
   std::atomic<int> held{0};
