@@ -40,6 +40,7 @@ struct consumer_session_state {
   std::uint64_t next_question = 1;
   bool opening = true;
   bool ending = false;
+  std::optional<call_id> closing; ///< every leader has let it go, as its client asked
   bool ticking = false;
 
   [[nodiscard]] const subscribe_call& what() const { return args.subscription; }
@@ -187,6 +188,7 @@ struct consumer_session_state {
           release(a.partition, a.ranges);
         args.port->answer(a.call, std::move(outcome));
       }
+    close_if_idle();
     arm_tick();
   }
 
@@ -234,7 +236,8 @@ struct consumer_session_state {
       return shares->confirmed(number); // it is told when it joins
     self->request(places[number].leader, patience(), atom::credit_v, args.consumer, share.messages,
                   share.bytes)
-        .then([this, number](done) { shares->confirmed(number); });
+        // An error: the leader has ended, and what was shared with it is shared anew.
+        .then([this, number](done) { shares->confirmed(number); }, [](const caf::error&) {});
   }
 
   void tick() {
@@ -273,6 +276,7 @@ struct consumer_session_state {
       ticking = true;
       self->delayed_send(self, look_up_again, atom::tick_v);
     }
+    close_if_idle();
   }
 
   void look_up_lost() {
@@ -315,6 +319,21 @@ struct consumer_session_state {
     one_less();
   }
 
+  /// Nothing of it comes after this call; what came before is answered first.
+  void close(call_id call) {
+    leave(leaving::closed, [this, call] {
+      closing = call;
+      close_if_idle();
+    });
+  }
+
+  void close_if_idle() {
+    if (!closing || !unanswered.empty())
+      return;
+    args.port->answer(*closing, done{});
+    self->quit();
+  }
+
   void stop() {
     if (opening)
       return refuse({ec::stopping, "the node is stopping; repeat elsewhere or later"});
@@ -347,12 +366,7 @@ consumer_session(consumer_session_actor::stateful_pointer<consumer_session_state
       [&state](atom::credit, call_id call, std::uint32_t messages, std::uint64_t bytes) {
         state.credit(call, messages, bytes);
       },
-      [&state, self](atom::close, call_id call) {
-        state.leave(leaving::closed, [&state, self, call] {
-          state.args.port->answer(call, done{});
-          self->quit();
-        });
-      },
+      [&state](atom::close, call_id call) { state.close(call); },
       [&state, self](atom::vanished) { state.leave(leaving::vanished, [self] { self->quit(); }); },
       [&state](atom::tick) { state.tick(); },
   };

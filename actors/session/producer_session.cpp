@@ -29,6 +29,7 @@ struct producer_session_state {
   std::uint64_t next_question = 1;
   bool opening = true;
   bool ending = false;
+  std::optional<call_id> closing; ///< it ends because its client said so
   bool looking = false;
 
   [[nodiscard]] const std::string& topic_name() const { return args.producer.topic; }
@@ -207,8 +208,20 @@ struct producer_session_state {
     end_if_idle();
   }
 
+  /// Nothing of it comes after this call; what came before is answered first.
+  void close(call_id call) {
+    closing = call;
+    ending = true;
+    end_if_idle();
+  }
+
   void end_if_idle() {
-    if (ending && unanswered.empty())
+    if (!ending || !unanswered.empty())
+      return;
+    if (closing) {
+      args.port->answer(*closing, done{});
+      self->quit();
+    } else
       self->quit(to_error({ec::stopping, "the node is stopping; repeat elsewhere or later"}));
   }
 };
@@ -232,10 +245,7 @@ producer_session(producer_session_actor::stateful_pointer<producer_session_state
                batch_number previous, const shared_bytes& batch) {
         state.publish(call, partition, number, previous, batch);
       },
-      [&state, self](atom::close, call_id call) {
-        state.args.port->answer(call, done{});
-        self->quit();
-      },
+      [&state](atom::close, call_id call) { state.close(call); },
       [self](atom::vanished) { self->quit(); },
       [&state](atom::tick) { state.look_up(); },
   };

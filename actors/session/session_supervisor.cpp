@@ -21,6 +21,7 @@ struct session_supervisor_state {
     caf::actor session;
     port_ptr port;
     call_id opening;
+    ec failed; ///< what its client is told when it fails: what helps is another one
   };
 
   session_supervisor_actor::stateful_pointer<session_supervisor_state> self;
@@ -32,16 +33,19 @@ struct session_supervisor_state {
   /// Sessions end with their supervisor, however it ends, and their connections are told.
   ~session_supervisor_state() {
     for (const auto& [address, each] : children) {
-      each.port->session_ended(address,
-                               {ec::stopping, "the node's sessions are started again; repeat"});
+      const failure again{each.failed, "the node's sessions are started again; repeat"};
+      each.port->answer(each.opening, again);
+      each.port->session_ended(address, again);
       caf::anon_send_exit(each.session, caf::exit_reason::user_shutdown);
     }
   }
 
   template <class Handle>
-  void watch(const Handle& session, const port_ptr& port, call_id opening) {
+  void watch(const Handle& session, const port_ptr& port, call_id opening,
+             ec failed = ec::stopping) {
     self->monitor(session);
-    children.emplace(session.address(), child{caf::actor_cast<caf::actor>(session), port, opening});
+    children.emplace(session.address(),
+                     child{caf::actor_cast<caf::actor>(session), port, opening, failed});
   }
 
   [[nodiscard]] bool refuses(const port_ptr& port, call_id call) const {
@@ -61,7 +65,8 @@ struct session_supervisor_state {
   void open(const port_ptr& port, call_id call, const open_producer_call& what) {
     if (refuses(port, call))
       return;
-    watch(spawn_producer_session(self->system(), {node, port, call, what}), port, call);
+    watch(spawn_producer_session(self->system(), {node, port, call, what}), port, call,
+          ec::unknown_producer);
   }
 
   void subscribe(const port_ptr& port, call_id call, const subscribe_call& what) {
@@ -81,8 +86,7 @@ struct session_supervisor_state {
     if (down.reason && down.reason != caf::exit_reason::normal) {
       auto why = to_failure(down.reason);
       if (why.code == ec::internal)
-        why = {ec::unknown_producer,
-               "the session failed and is gone (" + why.detail + "): open it again"};
+        why = {gone.failed, "the session failed and is gone (" + why.detail + "): open it again"};
       // The connection has at most one of the two waiting; what it does not wait for, it passes
       // over.
       gone.port->answer(gone.opening, why);
