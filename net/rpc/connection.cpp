@@ -11,6 +11,17 @@ namespace {
 constexpr std::size_t unanswered_max = 8;              ///< deliveries; as the contract says
 constexpr std::uint64_t delivery_bytes_max = 1u << 20; ///< of one call, beyond its first chunk
 
+/// A session that was opened for a client who has vanished meanwhile is told so: nobody else
+/// would, and it would hold for ever what it holds.
+void let_go(const client_answer& what) {
+  if (const auto* in = std::get_if<logged_in>(&what))
+    caf::anon_send(in->session, atom::vanished_v);
+  if (const auto* opened = std::get_if<opened_producer>(&what))
+    caf::anon_send(opened->session, atom::vanished_v);
+  if (const auto* joined = std::get_if<subscribed>(&what))
+    caf::anon_send(joined->session, atom::vanished_v);
+}
+
 } // namespace
 
 // ---- The port: any thread
@@ -20,6 +31,8 @@ void connection_port::answer(call_id call, client_answer what) {
   out_->push([alive = alive_, call, what = std::move(what)]() mutable {
     if (*alive)
       (*alive)->answer(call, std::move(what));
+    else
+      let_go(what);
   });
 }
 
@@ -114,23 +127,29 @@ kj::Promise<client_answer> connection::login() {
   if (!supervisor)
     return client_answer{failure{ec::stopping, "the node is starting or stopping; repeat"}};
   auto call = begin();
+  asked_ = supervisor.address();
   caf::anon_send(supervisor, atom::login_v, port_, call.id);
   return call.answer.then([this](client_answer what) {
+    asked_ = caf::actor_addr{};
     if (const auto* in = std::get_if<logged_in>(&what))
       admin_ = in->session;
     return what;
   });
 }
 
-/// The session behind administration failed: a new one, so that the connection is as before.
+/// The session behind administration failed: a new one, so that the connection is as before. Who
+/// was asked may have ended without an answer: then the next one is asked, with the next call.
 void connection::renew_admin() {
   admin_ = admin_session_actor{};
-  tasks_->add(login().ignoreResult());
+  if (const auto supervisor = options_.sessions(); supervisor && supervisor.address() != asked_)
+    tasks_->add(login().ignoreResult());
 }
 
 kj::Promise<client_answer> connection::ask_admin(admin_call what) {
-  if (!admin_)
+  if (!admin_) {
+    renew_admin();
     return client_answer{failure{ec::stopping, "the node is starting this session again; repeat"}};
+  }
   auto call = begin(admin_.address());
   caf::anon_send(admin_, atom::admin_v, call.id, std::move(what));
   return kj::mv(call.answer);

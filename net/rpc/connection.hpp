@@ -62,6 +62,7 @@ public:
   /// Logs in; the answer is `logged_in` or a failure.
   [[nodiscard]] kj::Promise<client_answer> login();
   [[nodiscard]] bool has_logged_in() const { return bool(admin_); }
+  [[nodiscard]] bool is_logging_in() const { return bool(asked_); }
   [[nodiscard]] kj::Promise<client_answer> ask_admin(admin_call what);
 
 private:
@@ -94,6 +95,7 @@ private:
   std::map<caf::actor_addr, failure> ended_;       ///< those that failed, while their objects live
   std::map<subscription_id, receiver> receivers_;
   admin_session_actor admin_;
+  caf::actor_addr asked_;      ///< who owes the answer to a login
   kj::Own<kj::TaskSet> tasks_; ///< null: the connection has ended
 };
 

@@ -1,6 +1,7 @@
 #include "net/rpc/rpc_server.hpp"
 
 #include "net/rpc/connection.hpp"
+#include "net/rpc/heedful_stream.hpp"
 #include "net/rpc/outbox.hpp"
 #include "net/rpc/services.hpp"
 
@@ -18,6 +19,12 @@ namespace {
 /// A message beyond this is no call of ours: the connection ends. Above what any call may carry, so
 /// that an oversized batch gets an answer that says so.
 constexpr std::uint64_t slack_bytes = 48u << 20;
+/// What the RPC system keeps for a call until the peer says that it is done with the answer.
+constexpr std::uint64_t call_bytes = 4u << 10;
+/// Events between two looks at the sockets. A peer that sends without a pause keeps its own events
+/// coming, and without this nothing else would ever be looked at.
+constexpr kj::uint events_in_a_row = 100;
+constexpr auto accept_again = 100 * kj::MILLISECONDS; ///< after one that failed
 
 } // namespace
 
@@ -25,14 +32,17 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
   /// A client, from its stream up.
   struct client {
     client(impl& server, kj::Own<kj::AsyncIoStream> s)
-        : stream{kj::mv(s)}, link{std::make_shared<connection>(server.options, server.out)},
-          network{*stream, capnp::rpc::twoparty::Side::SERVER,
+        : socket{kj::mv(s)}, stream{*socket,
+                                    server.options.limits.connection_bytes_max / call_bytes},
+          link{std::make_shared<connection>(server.options, server.out)},
+          network{stream, capnp::rpc::twoparty::Side::SERVER,
                   reader_options(server.options.limits)},
           rpc{capnp::makeRpcServer(network, make_depot(link))} {
       rpc.setFlowLimit(server.options.limits.connection_bytes_max / sizeof(capnp::word));
     }
     ~client() { link->end(); }
-    kj::Own<kj::AsyncIoStream> stream;
+    kj::Own<kj::AsyncIoStream> socket;
+    heedful_stream stream;
     std::shared_ptr<connection> link; ///< shared with the capabilities that the peer holds
     capnp::TwoPartyVatNetwork network;
     capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
@@ -45,6 +55,7 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
 
   // On the loop.
   std::uint64_t open = 0;
+  bool deaf = false; ///< accepting fails at this moment
   kj::Own<kj::ConnectionReceiver> listener;
   kj::Own<kj::PromiseFulfiller<void>> end;
   kj::Timer* timer = nullptr;
@@ -59,6 +70,7 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
 
   void run(std::promise<result<void>>& started) {
     auto io = kj::setupAsyncIo();
+    io.waitScope.setBusyPollInterval(events_in_a_row);
     auto ended = kj::newPromiseAndFulfiller<void>();
     end = kj::mv(ended.fulfiller);
     timer = &io.provider->getTimer();
@@ -89,14 +101,25 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
   }
 
   kj::Promise<void> accept() {
-    return listener->accept().then([this](kj::Own<kj::AsyncIoStream> stream) {
-      if (open < options.limits.connections_max)
-        clients->add(serve(kj::mv(stream)));
-      else
-        options.log("a connection was refused: net.connections-max (" +
-                    std::to_string(options.limits.connections_max) + ") are open");
-      return accept();
-    });
+    // `evalNow`: an accept that fails throws, where it could not wait.
+    return kj::evalNow([this] { return listener->accept(); })
+        .then(
+            [this](kj::Own<kj::AsyncIoStream> stream) {
+              deaf = false;
+              if (open < options.limits.connections_max)
+                clients->add(serve(kj::mv(stream)));
+              else
+                options.log("a connection was refused: net.connections-max (" +
+                            std::to_string(options.limits.connections_max) + ") are open");
+              return accept();
+            },
+            // There are no file descriptors left, most likely. There will be: who waits, waits.
+            [this](kj::Exception&& e) {
+              if (!std::exchange(deaf, true))
+                options.log("no connection can be accepted at this moment: " + describe(e) +
+                            "; is the limit of open files (ulimit -n) too low?");
+              return timer->afterDelay(accept_again).then([this] { return accept(); });
+            });
   }
 
   kj::Promise<void> serve(kj::Own<kj::AsyncIoStream> stream) {

@@ -33,6 +33,11 @@ public:
 
   kj::Promise<void> publish(PublishContext context) override {
     const auto params = context.getParams();
+    if (closed_) {
+      write(context.getResults().initOutcome().initError(),
+            failure{ec::unknown_producer, "this producer was closed: open it again"});
+      return kj::READY_NOW;
+    }
     if (const auto* why = over_->ended(session_.address())) {
       write(context.getResults().initOutcome().initError(), *why);
       return kj::READY_NOW;
@@ -50,7 +55,7 @@ public:
   }
 
   kj::Promise<void> close(CloseContext) override {
-    if (over_->ended(session_.address()))
+    if (std::exchange(closed_, true) || over_->ended(session_.address()))
       return kj::READY_NOW;
     auto call = over_->begin(session_.address());
     caf::anon_send(session_, atom::close_v, call.id);
@@ -60,6 +65,7 @@ public:
 private:
   std::shared_ptr<connection> over_;
   producer_session_actor session_;
+  bool closed_ = false; ///< its session answers no more
 };
 
 // ---- Consumers
@@ -101,7 +107,7 @@ public:
 
   kj::Promise<void> setCredit(SetCreditContext context) override {
     const auto params = context.getParams();
-    if (over_->ended(session_.address()))
+    if (closed_ || over_->ended(session_.address()))
       return kj::READY_NOW;
     auto call = over_->begin(session_.address());
     caf::anon_send(session_, atom::credit_v, call.id, params.getMessages(), params.getBytes());
@@ -109,7 +115,7 @@ public:
   }
 
   kj::Promise<void> close(CloseContext) override {
-    if (over_->ended(session_.address()))
+    if (std::exchange(closed_, true) || over_->ended(session_.address()))
       return kj::READY_NOW;
     over_->remove_receiver(id_);
     auto call = over_->begin(session_.address());
@@ -133,6 +139,11 @@ private:
 
   template <class Context>
   kj::Promise<void> send(Context& context, std::uint32_t partition, settle_request what) {
+    if (closed_) {
+      write(context.getResults().initOutcome().initError(),
+            failure{ec::bad_argument, "this subscription was closed: what it held is given back"});
+      return kj::READY_NOW;
+    }
     if (const auto* why = over_->ended(session_.address())) {
       write(context.getResults().initOutcome().initError(), *why);
       return kj::READY_NOW;
@@ -147,6 +158,7 @@ private:
   std::shared_ptr<connection> over_;
   consumer_session_actor session_;
   subscription_id id_;
+  bool closed_ = false; ///< its session answers no more
 };
 
 // ---- Session
@@ -346,7 +358,7 @@ private:
                      "this node speaks version " + std::to_string(wire::PROTOCOL_VERSION) +
                          " of the contract, the client " + std::to_string(params.getVersion()) +
                          ": use a client of the same release"};
-    if (over_->has_logged_in())
+    if (over_->has_logged_in() || over_->is_logging_in())
       return failure{ec::bad_argument, "this connection has logged in already"};
     return too_long({params.getUser(), params.getSecret(), params.getClient()});
   }
