@@ -73,10 +73,11 @@ void level_context::sync_directory(const std::string& path) const {
   ::close(directory);
 }
 
-std::vector<std::string> level_context::children(const std::string& path) const {
+result<std::vector<std::string>> level_context::children(const std::string& path) const {
   std::vector<std::string> names;
-  if (!env_->GetChildren(path, &names).ok())
-    return {};
+  const auto status = env_->GetChildren(path, &names);
+  if (!status.ok() && !status.IsNotFound())
+    return read_failure(status, "the directory " + path);
   std::erase_if(names, [](const std::string& name) { return name == "." || name == ".."; });
   return names;
 }

@@ -40,8 +40,9 @@ public:
   /// Makes the names in a directory last, on a real file system; an Env of a test has its own
   /// rules.
   void sync_directory(const std::string& path) const;
-  /// Names in a directory, without `.` and `..`; none when it does not exist.
-  [[nodiscard]] std::vector<std::string> children(const std::string& path) const;
+  /// Names in a directory, without `.` and `..`; none when it does not exist. @errors
+  /// `storage_failed`: it cannot be read, which says nothing of what is in it
+  [[nodiscard]] result<std::vector<std::string>> children(const std::string& path) const;
   /// Whether a database was once begun there and still has its CURRENT file.
   [[nodiscard]] bool has_database(const std::string& path) const;
 

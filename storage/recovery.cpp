@@ -51,8 +51,10 @@ result<void> recovery::open_state() {
   auto& directory = *store_.directory_;
   const bool begun = directory.has_format();
   const auto names = store_.levels_.children(directory.journal());
+  if (!names)
+    return names.error();
   const bool has_journal = std::ranges::any_of(
-      names, [](const std::string& name) { return generation_number(name).has_value(); });
+      *names, [](const std::string& name) { return generation_number(name).has_value(); });
   if (!begun && has_journal)
     return failure{ec::damaged, "the data directory " + store_.options_.directory.string() +
                                     " has a journal but no FORMAT file" + what_to_do};
@@ -88,7 +90,10 @@ result<void> recovery::finish_destructions() {
     }
     saw(record.end_sequence - 1);
     const auto path = generation_path(store_.directory_->journal(), number);
-    if (store_.levels_.children(path).empty()) {
+    const auto left = store_.levels_.children(path);
+    if (!left)
+      return left.error();
+    if (left->empty()) {
       done.remove_generation(number);
     } else if (auto destroyed = destroy_generation(store_.levels_, path); !destroyed) {
       return destroyed;
@@ -104,7 +109,10 @@ result<void> recovery::finish_destructions() {
 }
 
 result<void> recovery::remove_unrecorded() {
-  for (const auto& name : store_.levels_.children(store_.directory_->journal())) {
+  const auto names = store_.levels_.children(store_.directory_->journal());
+  if (!names)
+    return names.error();
+  for (const auto& name : *names) {
     const auto number = generation_number(name);
     if (!number || state_.generations.contains(*number))
       continue;
@@ -120,7 +128,10 @@ result<void> recovery::remove_unrecorded() {
 result<void> recovery::remove_prepared(const std::string& path, std::uint64_t number) {
   auto& levels = store_.levels_;
   bool holds_something = false;
-  for (const auto& file : levels.children(path)) {
+  const auto files = levels.children(path);
+  if (!files)
+    return files.error();
+  for (const auto& file : *files) {
     std::uint64_t size = 0;
     const bool data = file.ends_with(".log") || file.ends_with(".ldb") || file.ends_with(".sst");
     if (data && levels.env()->GetFileSize(path + "/" + file, &size).ok() && size > 0)

@@ -121,11 +121,14 @@ result<std::unique_ptr<state_db>> state_db::open(const level_context& levels,
                                                  const std::string& path, state_presence presence) {
   auto options = levels.state_options();
   options.create_if_missing = presence == state_presence::created_if_missing;
-  if (!options.create_if_missing && !levels.has_database(path))
+  if (!options.create_if_missing && !levels.has_database(path)) {
+    if (const auto listed = levels.children(path); !listed)
+      return listed.error(); // a disk that cannot be read has not lost it
     return failure{ec::damaged,
                    "the small store (" + path +
                        ") is missing, and with it what this node promised: restore the data "
                        "directory from a copy, or start with an empty one"};
+  }
   std::unique_ptr<state_db> opened{new state_db{path}};
   leveldb::DB* database = nullptr;
   const auto status = leveldb::DB::Open(options, path, &database);
