@@ -21,6 +21,7 @@ namespace {
 constexpr std::uint64_t slack_bytes = 48u << 20;
 /// What the RPC system keeps for a call until the peer says that it is done with the answer.
 constexpr std::uint64_t call_bytes = 4u << 10;
+constexpr std::uint64_t calls_least = 1'000; ///< a client at work has so many
 /// Events between two looks at the sockets. A peer that sends without a pause keeps its own events
 /// coming, and without this nothing else would ever be looked at.
 constexpr kj::uint events_in_a_row = 100;
@@ -32,8 +33,7 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
   /// A client, from its stream up.
   struct client {
     client(impl& server, kj::Own<kj::AsyncIoStream> s)
-        : socket{kj::mv(s)}, stream{*socket,
-                                    server.options.limits.connection_bytes_max / call_bytes},
+        : socket{kj::mv(s)}, stream{*socket, calls_max(server.options.limits)},
           link{std::make_shared<connection>(server.options, server.out)},
           network{stream, capnp::rpc::twoparty::Side::SERVER,
                   reader_options(server.options.limits)},
@@ -61,6 +61,10 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
   kj::Timer* timer = nullptr;
   kj::Own<kj::TaskSet> clients;
   kj::Maybe<kj::Promise<void>> accepting;
+
+  static std::size_t calls_max(const net_limits& limits) {
+    return std::max(calls_least, limits.connection_bytes_max / call_bytes);
+  }
 
   static capnp::ReaderOptions reader_options(const net_limits& limits) {
     capnp::ReaderOptions result;
