@@ -41,8 +41,10 @@ public:
       env_.cancel_cut();
       if (started && !env_.is_off())
         return;
-      if (!started)
+      if (!started) {
+        INFO(started.error().detail);
         CHECK(started.error().code == ec::storage_failed);
+      }
       ++while_starting;
       end_and_reboot();
     }
