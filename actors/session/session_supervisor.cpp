@@ -33,9 +33,9 @@ struct session_supervisor_state {
   /// Sessions end with their supervisor, however it ends, and their connections are told.
   ~session_supervisor_state() {
     for (const auto& [address, each] : children) {
-      const failure again{each.failed, "the node's sessions are started again; repeat"};
-      each.port->answer(each.opening, again);
-      each.port->session_ended(address, again);
+      const std::string why = "the node's sessions are started again; repeat";
+      each.port->answer(each.opening, failure{ec::stopping, why});
+      each.port->session_ended(address, {each.failed, why});
       caf::anon_send_exit(each.session, caf::exit_reason::user_shutdown);
     }
   }
@@ -85,11 +85,14 @@ struct session_supervisor_state {
     children.erase(found);
     if (down.reason && down.reason != caf::exit_reason::normal) {
       auto why = to_failure(down.reason);
-      if (why.code == ec::internal)
+      auto unopened = why; // not `unknown_producer`: that would mean that its batches are forgotten
+      if (why.code == ec::internal) {
         why = {gone.failed, "the session failed and is gone (" + why.detail + "): open it again"};
+        unopened = {ec::stopping, why.detail};
+      }
       // The connection has at most one of the two waiting; what it does not wait for, it passes
       // over.
-      gone.port->answer(gone.opening, why);
+      gone.port->answer(gone.opening, unopened);
       gone.port->session_ended(down.source, why);
     }
     if (stopper && children.empty())
