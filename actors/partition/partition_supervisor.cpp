@@ -233,6 +233,8 @@ struct partition_supervisor_state {
       return;
     s.leader = nullptr;
     s.leading = false;
+    s.why = {ec::partition_offline,
+             "the leader of " + partition_name(t->name, id.number) + " has ended; repeat"};
     t->view.reset();
     if (t->record.deleted)
       return end_copies(*t);
