@@ -90,9 +90,7 @@ consumer::impl::open(std::shared_ptr<core> owner, std::shared_ptr<lifeline> line
 
 std::optional<message> consumer::impl::pop(steady_time now) {
   while (!queue_.empty()) {
-    auto first = std::move(queue_.front());
-    queue_.pop_front();
-    queue_bytes_ -= first.bytes;
+    auto first = queue_.pop();
     const auto age = now - first.renewed_at;
     if (lease_.count() > 0 && age >= lease_)
       continue; // somebody else has it by now, or will: an ack would come too late
@@ -168,19 +166,8 @@ std::uint64_t consumer::impl::committed() const {
 }
 
 // ---- settling ---------------------------------------------------------------------------------
-
-/// After a new subscription, the queue may hold again what the caller settles now.
-void consumer::impl::forget_queued(const message& m) {
-  if (generation_ < 2)
-    return;
-  std::erase_if(queue_, [this, &m](const queued& each) {
-    const bool is_same =
-        each.content.partition() == m.partition() && each.content.offset() == m.offset();
-    if (is_same)
-      queue_bytes_ -= each.bytes;
-    return is_same;
-  });
-}
+// What the caller settles may be in the queue once more: after a lease that ran out in the caller's
+// hands, or after a new subscription. Settled is settled: it leaves the queue.
 
 void consumer::impl::add_ack(const message& m, std::shared_ptr<std::promise<result<void>>> answer) {
   const std::lock_guard lock{mutex_};
@@ -191,7 +178,7 @@ void consumer::impl::add_ack(const message& m, std::shared_ptr<std::promise<resu
       answer->set_value(why);
     return;
   }
-  forget_queued(m);
+  queue_.forget(m.partition(), m.offset());
   auto& bundles = acks_[m.partition()];
   if (bundles.empty() || bundles.back().ranges.size() >= ranges_of_a_call)
     bundles.emplace_back();
@@ -231,7 +218,7 @@ void consumer::impl::order(settle_order o) {
 void consumer::impl::nack(const message& m, const std::string& reason,
                           std::optional<milliseconds> delay) {
   const std::lock_guard lock{mutex_};
-  forget_queued(m);
+  queue_.forget(m.partition(), m.offset());
   order({.kind = settling::nack,
          .partition = m.partition(),
          .ranges = {just(m)},
@@ -249,7 +236,7 @@ void consumer::impl::extend(const message& m, milliseconds lease) {
 
 void consumer::impl::give_back(const message& m) {
   const std::lock_guard lock{mutex_};
-  forget_queued(m);
+  queue_.forget(m.partition(), m.offset());
   order(
       {.kind = settling::give_back, .partition = m.partition(), .ranges = {just(m)}, .reason = {}});
 }

@@ -13,6 +13,7 @@
 #include "net/client/client.hpp"
 #include "net/client/core.hpp"
 #include "net/client/link.hpp"
+#include "net/client/local_queue.hpp"
 #include "net/client/wire_values.hpp"
 
 #include <condition_variable>
@@ -69,11 +70,7 @@ struct consumer::impl final : client_parts::link_user, std::enable_shared_from_t
 
 private:
   class receiver;
-  struct queued {
-    message content;
-    std::size_t bytes = 0;
-    steady_time renewed_at{}; ///< its lease runs from here
-  };
+  using queued = client_parts::queued_message;
   struct waiter {
     message_offset offset;
     std::shared_ptr<std::promise<result<void>>> answer;
@@ -99,7 +96,6 @@ private:
   // consumer.cpp: callers
   std::optional<message> pop(steady_time now);
   void add_ack(const message& m, std::shared_ptr<std::promise<result<void>>> answer);
-  void forget_queued(const message& m);
   void order(settle_order o);
   void wait_for_acks(std::unique_lock<std::mutex>& lock, steady_time until);
 
@@ -142,8 +138,7 @@ private:
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<queued> queue_;
-  std::size_t queue_bytes_ = 0;
+  client_parts::local_queue queue_;
   std::map<place, steady_time> worked_on_;
   std::map<std::uint32_t, std::deque<ack_bundle>> acks_; ///< to be sent, by partition
   bool acks_posted_ = false;

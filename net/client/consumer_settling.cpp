@@ -137,21 +137,13 @@ void consumer::impl::ack_answered(std::uint32_t partition, ack_bundle& bundle,
     settle_acks(bundle, bundle.ranges, refusal.why);
 }
 
-/// An ack that was sent again, in a later session, may settle what that session has delivered
-/// already and nobody has taken yet: whoever has the answer never sees the message again.
+/// An ack may settle what has been delivered once more since it was sent, and what nobody has taken
+/// yet: whoever has the answer never sees the message again.
 void consumer::impl::forget_settled(std::uint32_t partition, const std::vector<offset_range>& acked,
                                     const std::vector<offset_range>& lost) {
   const std::lock_guard lock{mutex_};
-  if (generation_ < 2)
-    return;
-  std::erase_if(queue_, [&](const queued& each) {
-    const bool is_settled = each.content.partition() == partition &&
-                            contains(acked, each.content.offset()) &&
-                            !contains(lost, each.content.offset());
-    if (is_settled)
-      queue_bytes_ -= each.bytes;
-    return is_settled;
-  });
+  queue_.filter(partition, acked,
+                [&](const queued& each) { return contains(lost, each.content.offset()); });
 }
 
 /// Back to the front, for a later call: in this session after a pause, or in the next one.
@@ -292,15 +284,9 @@ void consumer::impl::order_failed(settle_order o, const failure& why, bool retry
 void consumer::impl::renewed(const settle_order& o, steady_time sent,
                              const std::vector<offset_range>& lost) {
   const std::lock_guard lock{mutex_};
-  std::erase_if(queue_, [&](queued& each) {
-    if (each.content.partition() != o.partition || !contains(o.ranges, each.content.offset()))
-      return false;
-    if (contains(lost, each.content.offset())) {
-      queue_bytes_ -= each.bytes;
-      return true; // somebody else has it
-    }
+  queue_.filter(o.partition, o.ranges, [&](queued& each) {
     each.renewed_at = std::max(each.renewed_at, sent);
-    return false;
+    return !contains(lost, each.content.offset()); // else somebody else has it
   });
 }
 
@@ -311,26 +297,20 @@ void consumer::impl::keep_leases() {
     const std::lock_guard lock{mutex_};
     const auto now = steady_clock::now();
     const bool is_used = takers_ > 0 || !worked_on_.empty() || now - last_taken_ < lease_;
-    for (const auto& each : queue_) {
+    queue_.filter([&](const queued& each) {
       if (now - each.renewed_at < lease_ / 3)
-        continue;
+        return true;
       const auto at = each.content.offset();
       (is_used ? longer : back)[each.content.partition()].push_back(
           {at, message_offset{at.value + 1}});
-    }
+      return is_used;
+    });
     for (auto& [where, renewed_at] : worked_on_) {
       if (now - renewed_at < lease_ / 3)
         continue;
       renewed_at = now;
       longer[where.first].push_back({where.second, message_offset{where.second.value + 1}});
     }
-    if (!back.empty())
-      std::erase_if(queue_, [&](const queued& each) {
-        const bool is_given = now - each.renewed_at >= lease_ / 3;
-        if (is_given)
-          queue_bytes_ -= each.bytes;
-        return is_given;
-      });
     keep_at_ = now + std::max<steady_clock::duration>(lease_ / 4, keep_interval_min);
   }
   const auto send = [this](auto& by_partition, settling kind) {

@@ -95,7 +95,6 @@ void consumer::impl::subscription_gone() {
   ++generation_;
   subscribed_at_.reset();
   queue_.clear();
-  queue_bytes_ = 0;
 }
 
 void consumer::impl::subscribe_now() {
@@ -303,10 +302,9 @@ void consumer::impl::enqueue(std::vector<queued> fresh) {
       // Bytes are counted by the node, perhaps by another measure: room for twice as many.
       const bool has_room =
           queue_.empty() || (queue_.size() < options_.credit_messages &&
-                             queue_bytes_ + each.bytes <= 2 * options_.credit_bytes);
+                             queue_.bytes() + each.bytes <= 2 * options_.credit_bytes);
       if (has_room) {
-        queue_bytes_ += each.bytes;
-        queue_.push_back(std::move(each));
+        queue_.push(std::move(each));
       } else {
         const auto at = each.content.offset();
         excess[each.content.partition()].push_back({at, message_offset{at.value + 1}});
