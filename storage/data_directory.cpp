@@ -92,6 +92,17 @@ result<void> data_directory::read_format() {
                                       "from a copy"};
 }
 
+/// The directory's own name, and those of the directories above it: some of them may be new.
+result<void> data_directory::sync_names() const {
+  for (auto end = path_.size(); end != std::string::npos; end = path_.rfind('/', end - 1)) {
+    if (end == 0)
+      return levels_.sync_directory("/");
+    if (auto synced = levels_.sync_directory(path_.substr(0, end)); !synced)
+      return synced;
+  }
+  return levels_.sync_directory(".");
+}
+
 result<void> data_directory::write_format() {
   auto& env = *levels_.env();
   const auto temporary = path_ + "/FORMAT.new";
@@ -109,7 +120,8 @@ result<void> data_directory::write_format() {
     status = env.RenameFile(temporary, path_ + "/FORMAT");
   if (!status.ok())
     return write_failure(status, path_ + "/FORMAT");
-  levels_.sync_directory(path_);
+  if (auto synced = sync_names(); !synced)
+    return synced;
   has_format_ = true;
   return {};
 }

@@ -36,6 +36,7 @@ private:
   data_directory(const level_context& levels, std::string path);
   [[nodiscard]] result<void> take_lock();
   [[nodiscard]] result<void> read_format();
+  [[nodiscard]] result<void> sync_names() const;
 
   const level_context& levels_;
   std::string path_;

@@ -113,8 +113,9 @@ result<generation_ptr> generation::create(const level_context& levels, open_gene
   if (!status.ok())
     return write_failure(status, made->name());
   made->database_.reset(database);
-  levels.sync_directory(made->path_);
-  levels.sync_directory(journal);
+  for (const auto& directory : {made->path_, journal})
+    if (auto synced = levels.sync_directory(directory); !synced)
+      return synced.error();
   made->last_used_ = open.now();
   open.opened(made);
   return made;

@@ -7,7 +7,9 @@
 #include <leveldb/options.h>
 #include <leveldb/status.h>
 
+#include <cerrno>
 #include <fcntl.h>
+#include <system_error>
 #include <unistd.h>
 
 namespace waybill {
@@ -61,16 +63,21 @@ void level_context::make_directories(const std::string& path) const {
   env_->CreateDir(path);
 }
 
-void level_context::sync_directory(const std::string& path) const {
+result<void> level_context::sync_directory(const std::string& path) const {
   if (!real_)
-    return;
+    return {};
   // LevelDB syncs its own directories with each manifest; this is for the names of the directories
-  // themselves. A file system that cannot do it (EINVAL) has no such notion.
+  // themselves. A file system that cannot do it (EINVAL) has no such notion; a directory that we
+  // may not read was made by somebody else.
   const int directory = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0)
-    return;
-  ::fsync(directory);
-  ::close(directory);
+  const bool synced = directory >= 0 ? ::fsync(directory) == 0 || errno == EINVAL : errno == EACCES;
+  const auto why = errno;
+  if (directory >= 0)
+    ::close(directory);
+  if (synced)
+    return {};
+  return write_failure(leveldb::Status::IOError(std::generic_category().message(why)),
+                       "the directory " + path);
 }
 
 result<std::vector<std::string>> level_context::children(const std::string& path) const {

@@ -38,8 +38,8 @@ public:
   /// Creates the directory and those above it, where they are missing.
   void make_directories(const std::string& path) const;
   /// Makes the names in a directory last, on a real file system; an Env of a test has its own
-  /// rules.
-  void sync_directory(const std::string& path) const;
+  /// rules. @errors `storage_failed`
+  [[nodiscard]] result<void> sync_directory(const std::string& path) const;
   /// Names in a directory, without `.` and `..`; none when it does not exist. @errors
   /// `storage_failed`: it cannot be read, which says nothing of what is in it
   [[nodiscard]] result<std::vector<std::string>> children(const std::string& path) const;

@@ -104,7 +104,8 @@ result<void> recovery::finish_destructions() {
   }
   if (done.empty())
     return {};
-  store_.levels_.sync_directory(store_.directory_->journal());
+  if (auto synced = store_.levels_.sync_directory(store_.directory_->journal()); !synced)
+    return synced;
   return store_.state_->commit(done);
 }
 

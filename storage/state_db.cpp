@@ -135,7 +135,8 @@ result<std::unique_ptr<state_db>> state_db::open(const level_context& levels,
   if (!status.ok())
     return read_failure(status, "the small store (" + path + ")");
   opened->database_.reset(database);
-  levels.sync_directory(path);
+  if (auto synced = levels.sync_directory(path); !synced)
+    return synced.error();
   return opened;
 }
 
