@@ -22,6 +22,8 @@ log_index partition_leader_state::append(entry_kind kind, std::uint32_t messages
   const auto& e = log->append(kind, messages, std::move(body), now_of(*self).wall);
   commits->appended(position_of(e));
   waits.emplace(e.index, std::move(who));
+  gauges->requests.rose(waits.size());
+  pending_rose(entry_header_bytes + e.body.size());
   self->request(writer, caf::infinite, atom::append_v, entries{e})
       .then([this](log_index last) { stored(last); },
             // After a failed sync nobody knows what is on the disk: never try again, let go.
@@ -62,6 +64,7 @@ void partition_leader_state::apply(const entry& e, const waiting& who) {
     break;
   case entry_kind::producer:
     senders->apply(must(decode_producer_record(e.body.view())), e.stamped);
+    gauges->producers.rose(senders->count());
     break;
   case entry_kind::redrive:
     apply_redrive(e);
@@ -94,9 +97,11 @@ void partition_leader_state::apply_delivery(const entry& e, const waiting& who) 
   const auto record = must(decode_delivery_record(e.body.view()));
   rules->apply(record, who.proposal, now_of(*self));
   letter_changes letters;
-  for (const auto& changes : record.groups)
+  for (const auto& changes : record.groups) {
+    group_rose(changes.group);
     for (const auto& dead : changes.dead)
       letters.emplace_back(dead_letter_put{args.partition, changes.group, dead});
+  }
   if (!letters.empty())
     self->send(writer, atom::letters_v, std::move(letters));
   if (who.proposal == proposal_number{})
@@ -120,8 +125,14 @@ void partition_leader_state::apply_group(const group_record& record) {
           letters.emplace_back(dead_letter_removed{args.partition, record.group, offset});
     if (!letters.empty())
       self->send(writer, atom::letters_v, std::move(letters));
+    if (filling) // what its consumers settled must not reach a later group of the same name
+      std::erase_if(filling->record.groups,
+                    [&](const auto& changes) { return changes.group == record.group; });
   }
   rules->apply(record);
+  gauges->groups.look(rules->group_count());
+  if (record.action == group_action::remove)
+    gauges_of_groups.erase(record.group);
 }
 
 void partition_leader_state::apply_redrive(const entry& e) {
@@ -160,30 +171,8 @@ void partition_leader_state::checkpoint_if_due() {
     checkpoint();
 }
 
-/// Nothing is dropped when a group has too much that is stuck: it gets no more, and people are
-/// told.
-void partition_leader_state::tell_held_back() {
-  for (const auto& view : rules->views()) {
-    const auto subject = partition_name(args.topic, args.partition.number) + " group " + view.group;
-    if (view.held_back == held_back.contains(view.group))
-      continue;
-    if (view.held_back)
-      held_back.insert(view.group);
-    else
-      held_back.erase(view.group);
-    raise_alarm(*self,
-                {"group-held-back", subject, alarm_level::critical,
-                 view.held_back
-                     ? subject + " gets no new messages: " + std::to_string(view.settled_ranges) +
-                           " ranges of settled messages or the messages that wait with attempts "
-                           "pass delivery.settled-ranges-max or delivery.waiting-max"
-                     : subject + " gets new messages again",
-                 view.held_back});
-  }
-}
-
 void partition_leader_state::checkpoint() {
-  tell_held_back();
+  look_at_gauges();
   checkpointing = true;
   checkpointed_at = now_of(*self).steady;
   bytes_since_checkpoint = 0;

@@ -3,6 +3,8 @@
 #include "storage/assert.hpp"
 #include "storage/records_codec.hpp"
 
+#include <algorithm>
+
 namespace waybill {
 
 namespace {
@@ -54,7 +56,7 @@ void partition_leader_state::with_group(const std::string& group, const policy_u
   if (const auto fine = delivery::check_policy(record.policy, bounds); !fine)
     return then(&fine.error());
   if (!existing) {
-    if (const auto room = rules->check_create(record); !room)
+    if (const auto room = rules->check_create(record, creating.size()); !room)
       return then(&room.error());
     creating[group];
   }
@@ -88,6 +90,7 @@ caf::result<milliseconds> partition_leader_state::join(const receiver_actor& who
     consumers[what.consumer] = who;
     consumer_of[who.address()] = what.consumer;
     self->monitor(who);
+    group_rose(what.group);
     promise.deliver(rules->policy_of(what.group)->lease);
     turn();
   };
@@ -109,6 +112,7 @@ caf::result<done> partition_leader_state::leave(consumer_id who, leaving how) {
   if (now_is == phase::leading || now_is == phase::stopping) {
     forget_consumer(who);
     rules->leave(who, how, now_of(*self));
+    look_at_gauges();
     turn();
   }
   return done{};
@@ -248,7 +252,7 @@ void partition_leader_state::read(message_offset offset) {
                 offset, read_ahead_bytes)
       .then(
           [this, offset](const entry_list& found) {
-            if (found->empty())
+            if (found->empty() && is_needed(offset))
               // Stays in `reading`: asking again would find the same.
               return raise_alarm(
                   *self, {"message-missing", message_id(args.topic, args.partition.number, offset),
@@ -271,6 +275,13 @@ void partition_leader_state::read(message_offset offset) {
               return step_down(to_failure(why));
             self->delayed_send(self, read_again, atom::tick_v);
           });
+}
+
+/// Whether some group may still want it; none does when the one that asked was removed meanwhile.
+bool partition_leader_state::is_needed(message_offset offset) const {
+  return std::ranges::any_of(rules->needed(), [offset](const offset_range& each) {
+    return each.first <= offset && offset < each.end;
+  });
 }
 
 void partition_leader_state::turn() {

@@ -2,6 +2,7 @@
 // partition_leader.cpp.
 #pragma once
 
+#include "actors/limit_gauge.hpp"
 #include "actors/partition/delivery_pump.hpp"
 #include "actors/partition/leader_log.hpp"
 #include "actors/partition/partition_leader.hpp"
@@ -13,6 +14,21 @@
 #include <set>
 
 namespace waybill {
+
+/// What of one group fills.
+struct group_gauges {
+  group_gauges(const alarm_way& to, const delivery_limits& limits, const std::string& whose);
+  void rose(const group_fill& now);
+  void look(const group_fill& now);
+  limit_gauge ranges, waiting, consumers;
+  standing_alarm held_back;
+};
+
+/// What of one partition fills, beside its groups.
+struct partition_gauges {
+  partition_gauges(const alarm_way& to, const limits& bounds, const std::string& whose);
+  limit_gauge requests, groups, producers;
+};
 
 struct partition_leader_state {
   static inline const char* name = "partition-leader";
@@ -67,7 +83,8 @@ struct partition_leader_state {
   std::uint64_t bytes_since_checkpoint = 0;
   milliseconds checkpointed_at{};
   bool checkpointing = false;
-  std::set<std::string> held_back; ///< groups whose alarm is raised
+  std::optional<partition_gauges> gauges;
+  std::map<std::string, group_gauges> gauges_of_groups;
   caf::typed_response_promise<done> stopper;
 
   // ---- The beginning and the end (partition_leader.cpp)
@@ -95,9 +112,16 @@ struct partition_leader_state {
   void apply_redrive(const entry& e);
   void checkpoint_if_due();
   void checkpoint();
-  void tell_held_back();
   void arm_tick();
   void tick();
+
+  // ---- What fills (leader_alarms.cpp)
+  // -----------------------------------------------------------------
+  void begin_gauges();
+  [[nodiscard]] group_gauges& gauges_of(const std::string& group);
+  void group_rose(const std::string& group);
+  void look_at_gauges();
+  void pending_rose(std::uint64_t bytes);
 
   // ---- Producers (leader_publish.cpp)
   // -------------------------------------------------------------
@@ -123,6 +147,7 @@ struct partition_leader_state {
   void deliver();
   void read_wanted();
   void read(message_offset offset);
+  [[nodiscard]] bool is_needed(message_offset offset) const;
   /// After any round of events: answers, proposals, deliveries, the next tick.
   void turn();
 
