@@ -80,9 +80,7 @@ void partition_leader_state::take_replayed(const entries& piece) {
 
 void partition_leader_state::leads() {
   now_is = phase::leading;
-  if (const auto parent =
-          find_role<partition_supervisor_actor>(self->system(), role::partition_supervisor))
-    self->send(parent, atom::stored_v, args.partition, args.leading);
+  self->send(args.parent, atom::stored_v, args.partition, args.leading);
   commit(); // the epoch's start
 }
 

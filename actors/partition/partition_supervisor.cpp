@@ -182,7 +182,8 @@ struct partition_supervisor_state {
     if (!t || t->record.deleted || stopping)
       return;
     auto leader = spawn_partition_leader(
-        self->system(), {node, id, t->name, leading, {node_number(node->node), copy}, committed});
+        self->system(),
+        {node, self, id, t->name, leading, {node_number(node->node), copy}, committed});
     self->monitor(leader);
     leaders[leader.address()] = id;
     auto& s = t->slots[id.number];
