@@ -128,6 +128,7 @@ void dispatch::leave(const group& g, gathering& out, consumer_id who, leaving ho
       fail(g, out, piece, of, why, now, random);
   });
   open_.erase(who);
+  suspected_.erase(who);
   consumers_.erase(found);
 }
 
@@ -323,7 +324,7 @@ void dispatch::tick(const group& g, gathering& out, const moment& now, spread ra
   while (!due_.empty() && due_.begin()->first <= now.steady) {
     const auto offset = due_.begin()->second;
     undelay(delayed_.find(offset));
-    to_start_.add({offset, after(offset)});
+    ready_to_start(g, offset);
   }
 }
 
@@ -351,7 +352,7 @@ void dispatch::make_ready(const group& g, offset_range range) {
        at != g.attempts().end() && at->first < range.end; ++at) {
     if (at->second.started <= at->second.failed) {
       returned_.remove({at->first, after(at->first)});
-      to_start_.add({at->first, after(at->first)});
+      ready_to_start(g, at->first);
     }
   }
 }
@@ -368,7 +369,7 @@ void dispatch::place(const group& g, message_offset offset, const moment& now) {
   if (state.started > state.failed) {
     returned_.add({offset, after(offset)});
   } else if (state.not_before <= now.wall) {
-    to_start_.add({offset, after(offset)});
+    ready_to_start(g, offset);
   } else {
     const auto due = now.steady + (state.not_before - now.wall);
     delayed_.emplace(offset, due);
@@ -389,7 +390,7 @@ bool dispatch::forget_waiting(message_offset offset) {
     reserved_.erase(found);
     return true;
   }
-  return returned_.remove(one) + to_start_.remove(one) > 0;
+  return returned_.remove(one) + to_start_.remove(one) + suspects_.remove(one) > 0;
 }
 
 bool dispatch::is_out(message_offset offset) const {
@@ -410,6 +411,7 @@ void dispatch::settled(offset_range range) {
     return; // the common case: this leader proposed it, so it was in no other place
   returned_.remove(range);
   to_start_.remove(range);
+  suspects_.remove(range);
   for (auto at = delayed_.lower_bound(range.first); at != delayed_.end() && at->first < range.end;)
     undelay(at++);
   for (auto at = reserved_.lower_bound(range.first);

@@ -32,11 +32,11 @@ private:
 };
 
 /// An unsettled message below the cursor, or one that has failed before, is in exactly one of: a
-/// lease, `returned_`, `to_start_`, `delayed_`, `starting_`, `reserved_`, `settling_`. All others
-/// lie at or above the cursor, have never failed, and are ready for their first delivery.
-/// Every call takes the replicated half it belongs to (`g`), and what it wants committed goes into
-/// a gathering. Nothing happens before `begin`, which comes once all earlier epochs' entries are
-/// applied.
+/// lease, `returned_`, `to_start_`, `suspects_`, `delayed_`, `starting_`, `reserved_`, `settling_`.
+/// All others lie at or above the cursor, have never failed, and are ready for their first
+/// delivery. Every call takes the replicated half it belongs to (`g`), and what it wants committed
+/// goes into a gathering. Nothing happens before `begin`, which comes once all earlier epochs'
+/// entries are applied.
 class dispatch {
 public:
   explicit dispatch(const delivery_limits& limits) : limits_{limits} {}
@@ -138,6 +138,10 @@ private:
   void give_up(const group& g, gathering& out, message_offset offset, const attempts_state& state,
                const moment& now);
   void make_ready(const group& g, offset_range range);
+  void ready_to_start(const group& g, message_offset offset);
+  void begin_attempt(const group& g, gathering& out, message_offset offset, consumer_id who);
+  void begin_suspects(const group& g, gathering& out);
+  [[nodiscard]] bool has(consumer_id who, message_offset offset) const;
   void place(const group& g, message_offset offset, const moment& now);
   bool forget_waiting(message_offset offset);
   void undelay(std::map<message_offset, milliseconds>::iterator at);
@@ -170,6 +174,10 @@ private:
       cursor_;          ///< nothing at or above it was delivered by this leader for the first time
   offset_set returned_; ///< may go out as it is: a first delivery, or an attempt that is recorded
   offset_set to_start_; ///< ready, once its next attempt is recorded
+  /// As `to_start_`, but perhaps what its consumers died of: one at a time for each consumer, so
+  /// that none of them has to die of another.
+  offset_set suspects_;
+  std::map<consumer_id, message_offset> suspected_; ///< the last one begun for each consumer
   offset_set settling_; ///< acked, failed or dead in a proposal that is not committed
   std::map<message_offset, milliseconds> delayed_; ///< due when, on the steady clock
   std::set<std::pair<milliseconds, message_offset>> due_;

@@ -34,24 +34,71 @@ void dispatch::prepare(const group& g, gathering& out, const moment& now) {
   if (recheck_) {
     recheck_ = false;
     for (const auto& [offset, state] : g.attempts()) {
-      const bool waits = delayed_.contains(offset) || to_start_.contains(offset);
+      const bool waits =
+          delayed_.contains(offset) || to_start_.contains(offset) || suspects_.contains(offset);
       if (!waits || state.failed < g.policy().attempts_max)
         continue;
       forget_waiting(offset);
       give_up(g, out, offset, state, now);
     }
   }
+  begin_suspects(g, out);
   while (!to_start_.empty() && !open_.empty()) {
     const auto offset = to_start_.first();
-    const auto who = next_open();
     to_start_.remove({offset, after(offset)});
-    starting_.emplace(offset, who);
-    auto& c = consumers_.at(who);
-    ++c.reserved;
-    refresh(who, c);
-    last_served_ = who;
-    out.start(g.name(), {.offset = offset, .attempt = g.attempts().at(offset).failed + 1});
+    begin_attempt(g, out, offset, next_open());
   }
+}
+
+/// What failed twice or more, the last time because its consumer vanished, or has one attempt left
+/// after that, may be what consumers die of. Nobody can tell it from its neighbours, which were in
+/// the same hands. So from here on each of them is in different ones, and only what kills fails.
+void dispatch::ready_to_start(const group& g, message_offset offset) {
+  constexpr std::uint32_t failures = 2; // a single one may be the network's
+  const auto found = g.attempts().find(offset);
+  const bool suspect =
+      found != g.attempts().end() && found->second.why == failed_because::disconnected &&
+      (found->second.failed >= failures || found->second.failed + 1 >= g.policy().attempts_max);
+  (suspect ? suspects_ : to_start_).add({offset, after(offset)});
+}
+
+/// To each consumer with room that has none in hand, one.
+void dispatch::begin_suspects(const group& g, gathering& out) {
+  if (suspects_.empty())
+    return; // the common case, at no cost
+  const std::vector<consumer_id> takers{open_.begin(), open_.end()};
+  for (const auto who : takers) {
+    if (suspects_.empty())
+      return;
+    const auto last = suspected_.find(who);
+    if (last != suspected_.end() && has(who, last->second))
+      continue;
+    const auto offset = suspects_.first();
+    suspects_.remove({offset, after(offset)});
+    suspected_[who] = offset;
+    begin_attempt(g, out, offset, who);
+  }
+}
+
+void dispatch::begin_attempt(const group& g, gathering& out, message_offset offset,
+                             consumer_id who) {
+  starting_.emplace(offset, who);
+  auto& c = consumers_.at(who);
+  ++c.reserved;
+  refresh(who, c);
+  last_served_ = who;
+  out.start(g.name(), {.offset = offset, .attempt = g.attempts().at(offset).failed + 1});
+}
+
+/// Whether a consumer holds a message, or is about to.
+bool dispatch::has(consumer_id who, message_offset offset) const {
+  if (const auto found = starting_.find(offset); found != starting_.end())
+    return found->second == who;
+  if (const auto found = reserved_.find(offset); found != reserved_.end())
+    return found->second == who;
+  const auto& leases = consumers_.at(who).leases;
+  const auto at = leases.upper_bound(offset);
+  return at != leases.end() && at->second.first <= offset;
 }
 
 // ---- turns --------------------------------------------------------------------------------------

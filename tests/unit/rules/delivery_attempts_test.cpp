@@ -233,6 +233,76 @@ TEST_CASE("what an earlier leader had begun counts as failed with the next", "[d
   CHECK(balances(d.view()));
 }
 
+TEST_CASE("a message that kills its consumers takes none of its neighbours along", "[delivery]") {
+  const auto attempts = GENERATE(2u, 3u, 16u);
+  const bool acks_before_it_dies = GENERATE(true, false);
+  const auto killing = GENERATE(0u, 40u, 99u);
+  CAPTURE(attempts, acks_before_it_dies, killing);
+  depot d;
+  auto policy = plain_policy();
+  policy.attempts_max = attempts;
+  d.create("g", policy);
+  d.publish(100);
+  d.join(ann);
+  d.join(bob);
+  std::uint32_t deaths = 0;
+  for (int round = 0; round < 1'000 && d.view().floor < at(100); ++round) {
+    const auto orders = d.turn();
+    for (const auto who : {ann, bob}) {
+      const auto in_hand = offsets_of(orders, who);
+      const bool dies = std::ranges::any_of(in_hand, [&](const offset_range& each) {
+        return each.first <= at(killing) && at(killing) < each.end;
+      });
+      for (const auto& each : in_hand) {
+        if (!dies)
+          d.ack(who, {each});
+        else if (acks_before_it_dies && each.first < at(killing))
+          d.ack(who, {{each.first, std::min(each.end, at(killing))}});
+      }
+      if (!dies)
+        continue;
+      ++deaths;
+      d.rules.leave(who, leaving::vanished, d.now);
+      d.commit();
+      d.join(who);
+    }
+    d.commit();
+    d.pass(policy.delay_max); // all of them come back at the same moment
+  }
+  CHECK(deaths == attempts);
+  CHECK(d.view().counts.acked == 99);
+  CHECK(d.snapshot().groups.at(0).dead_letters.contains(at(killing)));
+  CHECK(balances(d.view()));
+}
+
+TEST_CASE("what may have killed two consumers is with each one alone among its like",
+          "[delivery]") {
+  depot d;
+  auto policy = plain_policy();
+  policy.attempts_max = 5;
+  d.create("g", policy);
+  d.publish(10);
+  for (int death = 0; death < 2; ++death) {
+    d.join(ann);
+    REQUIRE(offsets_of(d.turn()) == ranges{range(0, 10)});
+    d.rules.leave(ann, leaving::vanished, d.now);
+    d.commit();
+    d.pass(1min);
+  }
+  d.join(ann);
+  d.join(bob);
+  d.publish(4); // what is fresh goes on beside it
+  const auto orders = d.turn();
+  CHECK(offsets_of(orders) == ranges{range(0, 2), range(10, 14)});
+  CHECK(offsets_of(orders, ann).at(0) == range(0, 1));
+  CHECK(offsets_of(orders, bob).at(0) == range(1, 2));
+  d.ack(bob, {range(1, 2)});
+  CHECK(d.turn() == std::vector<delivery_order>{{bob, at(2), 3}});
+  d.rules.leave(ann, leaving::closed, d.now); // its one goes to another, as it is
+  CHECK(offsets_of(d.turn()).at(0) == range(0, 1));
+  CHECK(balances(d.view()));
+}
+
 TEST_CASE("a policy that allows fewer attempts gives up on what has failed too often",
           "[delivery]") {
   depot d;
