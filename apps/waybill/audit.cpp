@@ -19,6 +19,8 @@ constexpr const char* explanation =
 Reads all that the log of each partition holds, checks the chain of hashes, counts, and compares:
   a partition   confirmed = live + dropped
   a group       arrived = acked + ready + leased + delayed + dead + redriven + purged + for others
+A partition that cannot be read, being offline for example, is waited for (--timeout) and counts as one
+that does not balance; the others are told.
 Exit status: 0 the books balance; 1 they do not, or could not be read.)";
 
 /// The sums once more on this side: the node's word alone is no proof.
@@ -65,7 +67,7 @@ public:
         for (const auto& p : each.partitions) {
           if (stop_signal::requested())
             throw client_error{{ec::stopping, "Stopped by a signal: the audit is not complete."}};
-          take(each.name, depot.audit(each.name, p.number));
+          take_one(depot, each.name, p.number);
           ++audited_;
         }
     }
@@ -73,6 +75,34 @@ public:
   }
 
 private:
+  /// One that cannot be read, such as one that is offline, does not keep the others from being
+  /// told.
+  void take_one(client& depot, const std::string& topic, std::uint32_t partition) {
+    partition_books books;
+    try {
+      books = depot.audit(topic, partition);
+    } catch (const client_error& e) {
+      if (e.code() == ec::unreachable || e.code() == ec::stopping)
+        throw;
+      return take_unread(topic, partition, e.what());
+    }
+    take(topic, books);
+  }
+
+  void take_unread(const std::string& topic, std::uint32_t partition, const std::string& why) {
+    const auto name = partition_name(topic, partition);
+    ++all_.partitions;
+    ++all_.wrong;
+    partitions_.add({name, "?", "?", "?", "?", "?", "1", "NO"});
+    faults_ += "Fault in " + name + ": " + printable(why, 2'000) + "\n";
+    if (c_.json_wanted)
+      print(json_line({{"topic", topic},
+                       {"partition", partition},
+                       {"faults", json::array({why})},
+                       {"groups", json::array()},
+                       {"balances", false}}));
+  }
+
   void take(const std::string& topic, const partition_books& p) {
     const auto name = partition_name(topic, p.partition);
     bool balances = p.balances && adds_up(p) && p.faults.empty();
