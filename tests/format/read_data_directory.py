@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """A second reader of a node's data directory, written from docs/format.md alone.
 
 Reads the small store and every generation of the journal, checks frames, tables, pages, entries and
@@ -9,7 +9,8 @@ Opening a LevelDB database may rewrite its log, so give it a copy of a directory
 
     cp -a waybill-data /var/tmp/copy && tests/format/read_data_directory.py /var/tmp/copy
 
-Needs python3-plyvel and python3-xxhash. Exit status: 0 all is whole, 1 something is not, 2 usage.
+With --json: one object, with the totals of each partition and the faults. Needs Debian's
+python3-plyvel and python3-xxhash. Exit status: 0 all is whole, 1 something is not, 2 usage.
 """
 
 import collections
@@ -358,11 +359,45 @@ def follow_chain(name, log, dropped):
     return covered, epoch, digest, live
 
 
+def read_partition(id, copy, logs, state, say):
+    """@returns the totals of one partition"""
+    name = f"{id[0]:016x}#{id[1]}"
+    gone, ranges = read_dropped(state["d"].get(id))
+    last, epoch, digest, live = follow_chain(name, logs[id], ranges)
+    place, next_offset, confirmed, groups = (
+        read_checkpoint(state["k"][id]) if id in state["k"] else ([0] * 4, 0, 0, []))
+    if place[0] == last:  # its entry may be dropped, and the epoch with it
+        epoch = place[1]
+    say(f"partition {name}: copy {copy:016x}, promised epoch "
+        f"{state['e'][id].u64() if id in state['e'] else 0}, ends at {epoch}.{last}."
+        f"{digest[0]:016x}{digest[1]:016x}, {live} messages live, {gone} dropped in "
+        f"{len(ranges)} ranges")
+    letters = state["l"].get((id, copy), [])
+    for group, offset in letters:
+        say(f"  dead letter of {group}: offset {offset}")
+    if id in state["k"]:
+        say(f"  checkpoint at {place[0]}, next offset {next_offset}, confirmed {confirmed}, "
+            f"groups {', '.join(groups) or 'none'}")
+        there = [e for e in logs[id] if e.index == place[0]]
+        if any((e.epoch, *e.hash) != tuple(place[1:]) for e in there) or place[0] > last:
+            fault(f"{name}: the checkpoint is of another log")
+        if place[0] == last and confirmed != live + gone:
+            fault(f"{name}: {confirmed} confirmed, {live} live and {gone} dropped")
+    topics = {record["id"]: key.rpartition("/")[2] for key, (_, record) in state["r"].items()
+              if key.startswith("coordinator/topics/")}
+    return {"topic": topics.get(id[0], f"{id[0]:016x}"), "partition": id[1], "live": live,
+            "dropped": gone, "confirmed": confirmed, "last_index": last,
+            "dead_letters": collections.Counter(group for group, _ in letters)}
+
+
 def main():
-    if len(sys.argv) != 2:
+    arguments = [each for each in sys.argv[1:] if each != "--json"]
+    as_json = len(arguments) < len(sys.argv) - 1
+    if len(arguments) != 1:
         print(__doc__, file=sys.stderr)
         return 2
-    root = Path(sys.argv[1])
+    say = (lambda text: None) if as_json else print
+    root = Path(arguments[0])
     if (root / "FORMAT").read_text() != "waybill data directory, version 1\n":
         fault("FORMAT is of another version")
     state = read_state(root / "state")
@@ -379,34 +414,15 @@ def main():
         if not (path / "CURRENT").exists():
             fault(f"generation {number:06} is missing")
             continue
-        print(read_generation(path, number, record, first_of, logs))
+        say(read_generation(path, number, record, first_of, logs))
     for key, (version, record) in sorted(state["r"].items()):
-        print(f"record {key}, version {version}: {json.dumps(record)}")
-    for id, (copy, _) in sorted(copies.items()):
-        name = f"{id[0]:016x}#{id[1]}"
-        gone, ranges = read_dropped(state["d"].get(id))
-        last, epoch, digest, live = follow_chain(name, logs[id], ranges)
-        place, next_offset, confirmed, groups = (
-            read_checkpoint(state["k"][id]) if id in state["k"] else ([0] * 4, 0, 0, []))
-        if place[0] == last:  # its entry may be dropped, and the epoch with it
-            epoch = place[1]
-        print(f"partition {name}: copy {copy:016x}, promised epoch "
-              f"{state['e'][id].u64() if id in state['e'] else 0}, ends at {epoch}.{last}."
-              f"{digest[0]:016x}{digest[1]:016x}, {live} messages live, {gone} dropped in "
-              f"{len(ranges)} ranges")
-        for group, offset in state["l"].get((id, copy), []):
-            print(f"  dead letter of {group}: offset {offset}")
-        if id not in state["k"]:
-            continue
-        print(f"  checkpoint at {place[0]}, next offset {next_offset}, confirmed {confirmed}, "
-              f"groups {', '.join(groups) or 'none'}")
-        there = [e for e in logs[id] if e.index == place[0]]
-        if any((e.epoch, *e.hash) != tuple(place[1:]) for e in there) or place[0] > last:
-            fault(f"{name}: the checkpoint is of another log")
-        if place[0] == last and confirmed != live + gone:
-            fault(f"{name}: {confirmed} confirmed, {live} live and {gone} dropped")
+        say(f"record {key}, version {version}: {json.dumps(record)}")
+    totals = [read_partition(id, copy, logs, state, say)
+              for id, (copy, _) in sorted(copies.items())]
     for each in faults:
-        print(f"FAULT {each}")
+        say(f"FAULT {each}")
+    if as_json:
+        print(json.dumps({"partitions": totals, "faults": faults}))
     return 1 if faults else 0
 
 

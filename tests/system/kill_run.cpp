@@ -3,28 +3,25 @@
 // books balance. Run it as `waybill-kill-run --waybilld PATH`; exit status 0 only if all of that is
 // true.
 #include "net/client/client.hpp"
+#include "tests/system/node_process.hpp"
 
 #include <CLI/CLI.hpp>
 
-#include <arpa/inet.h>
 #include <atomic>
-#include <csignal>
-#include <cstdio>
 #include <filesystem>
 #include <iostream>
 #include <map>
 #include <mutex>
 #include <random>
 #include <set>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <thread>
-#include <unistd.h>
 
 namespace {
 
 using namespace std::chrono_literals;
 using waybill::milliseconds;
+using waybill::system_test::free_port;
+using waybill::system_test::node_process;
 
 struct options {
   std::string waybilld;
@@ -35,59 +32,6 @@ struct options {
   std::uint32_t partitions = 4;
   std::uint64_t seed = std::random_device{}();
   milliseconds between_min{200}, between_max{1'500};
-};
-
-std::uint16_t free_port() {
-  const int probe = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  const bool bound = ::bind(probe, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                     ::getsockname(probe, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  ::close(probe);
-  if (!bound)
-    throw std::runtime_error{"there is no free port on 127.0.0.1"};
-  return ntohs(address.sin_port);
-}
-
-/// The node as a process of its own.
-class node_process {
-public:
-  node_process(std::string program, std::string directory, std::uint16_t port)
-      : arguments_{std::move(program), "--node.data-dir=" + directory + "/data",
-                   "--net.listen=127.0.0.1:" + std::to_string(port), "--node.log-level=warning"},
-        log_{directory + "/node.log"} {}
-  ~node_process() {
-    if (pid_ > 0)
-      end(SIGKILL);
-  }
-  void start() {
-    pid_ = ::fork();
-    if (pid_ != 0)
-      return;
-    if (!std::freopen(log_.c_str(), "a", stderr))
-      std::_Exit(126);
-    std::vector<char*> argv;
-    for (auto& each : arguments_)
-      argv.push_back(each.data());
-    argv.push_back(nullptr);
-    ::execv(argv[0], argv.data());
-    std::_Exit(127);
-  }
-  /// @returns the status that `waitpid` tells
-  int end(int signal) {
-    ::kill(pid_, signal);
-    int status = 0;
-    ::waitpid(pid_, &status, 0);
-    pid_ = 0;
-    return status;
-  }
-
-private:
-  std::vector<std::string> arguments_;
-  std::string log_;
-  pid_t pid_ = 0;
 };
 
 /// What everybody saw; a message is its body: producer and number.

@@ -14,18 +14,12 @@ import json
 import os
 import pathlib
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from programs import Node, free_port, say
 
 
 def real_input(path, lines):
@@ -48,47 +42,12 @@ def real_input(path, lines):
     sys.exit(f"apt's package index has only {count} lines, {lines} were asked for")
 
 
-class Node:
-    def __init__(self, binaries, directory, port, log):
-        self.command = [binaries / "waybilld" / "waybilld", f"--node.data-dir={directory}",
-                        f"--net.listen=127.0.0.1:{port}"]
-        self.port = port
-        self.log = open(log, "ab")
-        self.process = None
-
-    def start(self):
-        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                sys.exit(f"the node ended with status {self.process.returncode}; see {self.log.name}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-        sys.exit("the node does not listen after 60 s")
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        if self.process.wait(60) != 0:
-            sys.exit(f"the node did not stop cleanly: status {self.process.returncode}")
-
-
 def count_lines(path):
     try:
         with open(path, "rb") as lines:
             return sum(block.count(b"\n") for block in iter(lambda: lines.read(1 << 20), b""))
     except FileNotFoundError:
         return 0
-
-
-def say(text):
-    print(text, flush=True)
 
 
 def run(arguments, work):

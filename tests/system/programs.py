@@ -1,0 +1,116 @@
+"""The programs of Waybill as processes, for the tests of this folder: a node, and the command line."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+READER = pathlib.Path(__file__).resolve().parent.parent / "format" / "read_data_directory.py"
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Node:
+    """`waybilld` with its data in `directory`; its log is appended to the file `log`."""
+
+    def __init__(self, binaries, directory, port, log, *flags):
+        self.command = [binaries / "waybilld" / "waybilld", f"--node.data-dir={directory}",
+                        f"--net.listen=127.0.0.1:{port}", *flags]
+        self.port = port
+        self.log = open(log, "ab")
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                sys.exit(f"the node ended with status {self.process.returncode}; see {self.log.name}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 0.2).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        sys.exit("the node does not listen after 60 s")
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def kill_if_alive(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        if self.process.wait(60) != 0:
+            sys.exit(f"the node did not stop cleanly: status {self.process.returncode}")
+
+
+class CommandLine:
+    """`waybill`, as a user calls it."""
+
+    def __init__(self, binaries, port):
+        self.program = binaries / "waybill" / "waybill"
+        self.environment = dict(os.environ, WAYBILL_SERVERS=f"127.0.0.1:{port}")
+
+    def begin(self, *words, **options):
+        return subprocess.Popen([self.program, *words], env=self.environment, **options)
+
+    def call(self, *words, lines=None):
+        """@returns what it printed. It must succeed. `lines`: its standard input."""
+        done = subprocess.run([self.program, *words], env=self.environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True,
+                              input=None if lines is None else "".join(f"{line}\n" for line in lines))
+        if done.returncode != 0:
+            sys.exit(f"waybill {' '.join(map(str, words))} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def objects(self, *words):
+        return [json.loads(line) for line in self.call(*words, "--json").splitlines()]
+
+    def audit(self):
+        """@returns the exit status, and the books by (topic, partition)"""
+        done = subprocess.run([self.program, "--timeout", "5s", "audit", "--json"], env=self.environment,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        return done.returncode, {(each["topic"], each["partition"]): each
+                                 for each in found if "topic" in each}
+
+
+def read_directory(directory):
+    """What the second reader says of a directory that no node uses. It may rewrite logs of LevelDB:
+    give it a copy. @returns its exit status, its totals by (topic, partition), and its faults"""
+    done = subprocess.run([READER, "--json", directory], stdout=subprocess.PIPE, text=True)
+    if done.returncode not in (0, 1) or not done.stdout:
+        sys.exit(f"{READER.name} ended with {done.returncode}")
+    found = json.loads(done.stdout)
+    return (done.returncode, {(each["topic"], each["partition"]): each for each in found["partitions"]},
+            found["faults"])
+
+
+def differences(books, totals):
+    """Where the broker's books and the second reader's totals say different things. What the node
+    dropped after the audit is live in the one and dropped in the other."""
+    found = [] if books.keys() == totals.keys() else [f"{sorted(books)} and {sorted(totals)}"]
+    for place in books.keys() & totals.keys():
+        said, read = books[place], totals[place]
+        if (said["confirmed"] != read["live"] + read["dropped"] or read["live"] > said["live"]
+                or read["confirmed"] != said["confirmed"]):
+            found.append(f"{place}: audit {said['confirmed']} confirmed, {said['live']} live, {said['dropped']} "
+                         f"dropped; reader {read['confirmed']}, {read['live']}, {read['dropped']}")
+        dead = {each["group"]: each["dead"] for each in said["groups"] if each["dead"]}
+        if dead != read["dead_letters"]:
+            found.append(f"{place}: audit {dead} dead letters, reader {read['dead_letters']}")
+    return found
