@@ -9,7 +9,8 @@ the run tells how many attempts each needed, and fails if one of them became a d
 --in-step is the hard case: a single consumer, no jitter, so that all that failed together comes back together, in the
 hands of the same consumer as the message that kills.
 
-Example: tests/system/poison_run.py --bin build/release/apps --consumer build/release/tests/system/waybill-fragile-consumer
+Example: tests/system/poison_run.py --bin build/release/apps \\
+             --consumer build/release/tests/system/waybill-fragile-consumer
 """
 import argparse
 import collections
@@ -188,12 +189,12 @@ def main():
     parser.add_argument("--delay-ms", type=int, default=200)
     parser.add_argument("--jitter", type=float, default=1.0)
     parser.add_argument("--restart-delay", type=float, default=0.1, help="seconds, as systemd's RestartSec")
-    parser.add_argument("--in-step", action="store_true", help="one consumer, one partition, no jitter")
+    parser.add_argument("--in-step", action="store_true", help="one consumer, no jitter")
     parser.add_argument("--timeout", type=int, default=600, help="seconds")
     parser.add_argument("--keep", action="store_true", help="keep the working directory")
     arguments = parser.parse_args()
     if arguments.in_step:
-        arguments.consumers, arguments.partitions, arguments.jitter = 1, 1, 0.0
+        arguments.consumers, arguments.jitter = 1, 0.0
     directory = pathlib.Path(tempfile.mkdtemp(prefix="waybill-poison-run-"))
     try:
         good = run(arguments, directory)
