@@ -4,6 +4,7 @@
 #pragma once
 
 #include "actors/messages.hpp"
+#include "actors/rules/near_limit.hpp"
 #include "config/limits.hpp"
 #include "storage/entry_cache.hpp"
 #include "storage/store.hpp"
@@ -27,8 +28,11 @@ struct node_context {
   bool development = false; ///< a single node without a coordinator
   const std::shared_ptr<store> data;
   entry_cache cache;
-  /// Bytes of entries that wait for the storage writer; leaders refuse beyond `pending_bytes_max`.
+  /// Bytes of entries that wait for the disk: counted by the leader that hands them to the storage
+  /// writer, taken off by the writer. Leaders refuse beyond `pending_bytes_max`.
   std::atomic<std::uint64_t> pending_bytes{0};
+  /// The alarm for it is raised: by the leader that sees it, and taken back by the writer.
+  std::atomic<bool> pending_near{false};
   /// Free space is below `storage.disk-free-min`: leaders refuse to take new messages.
   std::atomic<bool> disk_full{false};
 };

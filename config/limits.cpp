@@ -29,23 +29,24 @@ auto& member_of(limits& all) {
 
 template <auto Group, auto Member>
 limit_key count(std::string_view key, std::string_view unit, std::uint64_t low, std::uint64_t high,
-                std::string_view bounds, std::string_view at_end) {
-  return {key, unit, &member_of<Group, Member>, low, high, bounds, at_end};
+                std::string_view bounds, std::string_view at_end, limit_alarm alarm) {
+  return {key, unit, &member_of<Group, Member>, low, high, bounds, at_end, alarm};
 }
 
 template <auto Group, auto Member>
 limit_key span(std::string_view key, milliseconds low, milliseconds high, std::string_view bounds,
-               std::string_view at_end) {
-  return {key, "milliseconds", &member_of<Group, Member>, low, high, bounds, at_end};
+               std::string_view at_end, limit_alarm alarm) {
+  return {key, "milliseconds", &member_of<Group, Member>, low, high, bounds, at_end, alarm};
 }
 
 template <auto Group, auto Member>
 limit_key factor(std::string_view key, double low, double high, std::string_view bounds,
-                 std::string_view at_end) {
-  return {key, "a factor", &member_of<Group, Member>, low, high, bounds, at_end};
+                 std::string_view at_end, limit_alarm alarm) {
+  return {key, "a factor", &member_of<Group, Member>, low, high, bounds, at_end, alarm};
 }
 
 using keys = std::vector<limit_key>;
+using enum limit_alarm;
 
 void add_net(keys& to) {
   constexpr auto g = &limits::net;
@@ -53,63 +54,63 @@ void add_net(keys& to) {
   to.push_back(
       count<g, &m::message_bytes_max>("net.message-bytes-max", "bytes", kib, 16 * mib,
                                       "What one message may weigh: key, headers and body together.",
-                                      "The publish is refused with message_too_large."));
-  to.push_back(count<g, &m::batch_bytes_max>("net.batch-bytes-max", "bytes", kib + batch_overhead,
-                                             32 * mib,
-                                             "What one serialised batch of messages may weigh.",
-                                             "The publish is refused with batch_too_large."));
-  to.push_back(count<g, &m::batch_messages_max>("net.batch-messages-max", "messages", 1, 1'000'000,
-                                                "How many messages one batch may carry.",
-                                                "The publish is refused with batch_too_large."));
+                                      "The publish is refused with message_too_large.", answered));
+  to.push_back(
+      count<g, &m::batch_bytes_max>("net.batch-bytes-max", "bytes", kib + batch_overhead, 32 * mib,
+                                    "What one serialised batch of messages may weigh.",
+                                    "The publish is refused with batch_too_large.", answered));
+  to.push_back(count<g, &m::batch_messages_max>(
+      "net.batch-messages-max", "messages", 1, 1'000'000, "How many messages one batch may carry.",
+      "The publish is refused with limit_reached.", answered));
   to.push_back(count<g, &m::connections_max>(
       "net.connections-max", "connections", 1, 1'000'000,
       "How many clients may be connected at the same time.",
-      "A further connection is closed at once, with an alarm; those that exist go on."));
+      "A further connection is closed at once; those that exist go on.", near));
   to.push_back(count<g, &m::sessions_max>(
       "net.sessions-max", "sessions", 1, 1'000'000,
       "How many producers and subscriptions one connection may have open.",
-      "Opening a further one is refused with limit_reached."));
+      "Opening a further one is refused with limit_reached.", answered));
   to.push_back(count<g, &m::in_flight_max>(
       "net.in-flight-max", "batches", 1, 1'000'000,
       "How many publishes of one producer may wait for their receipts.",
-      "A further publish is refused with overloaded and may be repeated."));
+      "A further publish is refused with overloaded and may be repeated.", answered));
   to.push_back(count<g, &m::connection_bytes_max>(
       "net.connection-bytes-max", "bytes", kib + batch_overhead, 64 * gib,
       "What the unanswered calls of one connection may weigh together.",
-      "The node reads no more from that connection until answers have gone out."));
-  to.push_back(
-      span<g, &m::login_timeout>("net.login-timeout", milliseconds{100}, 10 * minute,
-                                 "How long a new connection may take to log in.",
-                                 "The connection is closed; nothing was accepted from it."));
+      "The node reads no more from that connection until answers have gone out.", answered));
+  to.push_back(span<g, &m::login_timeout>("net.login-timeout", milliseconds{100}, 10 * minute,
+                                          "How long a new connection may take to log in.",
+                                          "The connection is closed; nothing was accepted from it.",
+                                          answered));
 }
 
 void add_storage_sizes(keys& to) {
   constexpr auto g = &limits::storage;
   using m = storage_limits;
-  to.push_back(
-      count<g, &m::generation_bytes>("storage.generation-bytes", "bytes", 64 * kib, 64 * gib,
-                                     "How large one generation of the journal grows.",
-                                     "The generation is sealed and the next one takes over."));
-  to.push_back(
-      count<g, &m::generation_entries>("storage.generation-entries", "entries", 16, 100'000'000,
-                                       "How many entries one generation of the journal holds.",
-                                       "The generation is sealed and the next one takes over."));
+  to.push_back(count<g, &m::generation_bytes>(
+      "storage.generation-bytes", "bytes", 64 * kib, 64 * gib,
+      "How large one generation of the journal grows.",
+      "The generation is sealed and the next one takes over.", none));
+  to.push_back(count<g, &m::generation_entries>(
+      "storage.generation-entries", "entries", 16, 100'000'000,
+      "How many entries one generation of the journal holds.",
+      "The generation is sealed and the next one takes over.", none));
   to.push_back(count<g, &m::write_buffer_bytes>("storage.write-buffer-bytes", "bytes", 64 * kib,
                                                 gib,
                                                 "LevelDB's write buffer, for each open generation.",
-                                                "LevelDB writes the buffer out as a table."));
+                                                "LevelDB writes the buffer out as a table.", none));
   to.push_back(count<g, &m::block_cache_bytes>(
       "storage.block-cache-bytes", "bytes", 64 * kib, 64 * gib,
       "LevelDB's cache of blocks, for all generations together.",
-      "The block used longest ago leaves the cache and is read again when needed."));
+      "The block used longest ago leaves the cache and is read again when needed.", none));
   to.push_back(count<g, &m::open_generations_max>(
       "storage.open-generations-max", "generations", 1, 10'000,
       "How many sealed generations are kept open for reading.",
-      "The one used longest ago is closed and opened again when needed."));
+      "The one used longest ago is closed and opened again when needed.", none));
   to.push_back(count<g, &m::tables_bytes_max>(
       "storage.tables-bytes-max", "bytes", 64 * kib, 64 * gib,
       "The tables of contents of sealed generations kept in memory.",
-      "The table used longest ago leaves memory and is read again when needed."));
+      "The table used longest ago leaves memory and is read again when needed.", none));
 }
 
 void add_storage_flow(keys& to) {
@@ -118,26 +119,30 @@ void add_storage_flow(keys& to) {
   to.push_back(count<g, &m::group_commit_bytes>(
       "storage.group-commit-bytes", "bytes", 4 * kib, gib,
       "How much one synced write gathers; a single larger entry is written alone.",
-      "What is left waits for the next synced write."));
+      "What is left waits for the next synced write.", none));
   to.push_back(count<g, &m::pending_bytes_max>(
       "storage.pending-bytes-max", "bytes", 64 * kib, 64 * gib,
       "What waits in memory to be written, for all partitions together.",
-      "A further write is refused with overloaded and may be repeated."));
+      "A further publish is refused with overloaded and may be repeated.", near));
   to.push_back(count<g, &m::empty_below_percent>(
       "storage.empty-below-percent", "percent", 0, 90,
       "How little of a sealed generation may still be live before it is emptied.",
-      "Its live entries are written again, synced, and then it is destroyed."));
+      "Its live entries are written again, synced, and then it is destroyed.", none));
   to.push_back(count<g, &m::disk_free_min>(
       "storage.disk-free-min", "bytes", 0, std::uint64_t{1} << 50,
       "How much space must stay free on the disk of the data directory.",
-      "Publishing is refused with disk_full, with an alarm; reading and acknowledging go on."));
+      "Publishing is refused with disk_full, with the alarm disk-full; reading and acknowledging "
+      "go on.",
+      near));
   to.push_back(count<g, &m::tail_bytes_max>(
       "storage.tail-bytes-max", "bytes", 0, 64 * gib,
       "The newest entries kept in memory, for all partitions together.",
-      "The oldest of them leaves memory and is read from the journal when needed."));
+      "The oldest of them leaves memory and is read from the journal when needed.", none));
   to.push_back(span<g, &m::request_timeout>(
-      "storage.request-timeout", second, hour, "How long one write or read may take.",
-      "The request ends with timed_out, with an alarm; its outcome counts as unknown."));
+      "storage.request-timeout", second, hour,
+      "How long one part of the node waits for another, its storage above all.",
+      "The request ends with timed_out and may be repeated; its outcome counts as unknown.",
+      answered));
 }
 
 void add_delivery_policy(keys& to) {
@@ -146,27 +151,28 @@ void add_delivery_policy(keys& to) {
   to.push_back(span<g, &m::lease>(
       "delivery.lease", milliseconds{100}, 30 * day,
       "How long a consumer of a new group may work on a message before it extends its lease.",
-      "The lease ends, an attempt is counted, and the message is delivered again by policy."));
+      "The lease ends, an attempt is counted, and the message is delivered again by policy.",
+      none));
   to.push_back(count<g, &m::attempts_max>(
       "delivery.attempts-max", "attempts", 1, 1'000'000,
       "How often a new group tries to process one message.",
-      "The message becomes a dead letter of the group, with the last reason."));
+      "The message becomes a dead letter of the group, with the last reason.", none));
   to.push_back(
       span<g, &m::delay>("delivery.delay", milliseconds{0}, day,
                          "How long a new group waits after a message's first failed attempt.",
-                         "The message is delivered again."));
+                         "The message is delivered again.", none));
   to.push_back(factor<g, &m::factor>(
       "delivery.factor", 1.0, 100.0,
       "By how much a new group's delay grows from one failed attempt to the next.",
-      "The delay stops growing at the group's longest delay (delivery.delay-max)."));
+      "The delay stops growing at the group's longest delay (delivery.delay-max).", none));
   to.push_back(
       span<g, &m::delay_max>("delivery.delay-max", milliseconds{0}, 7 * day,
                              "How long the delay between two attempts of a new group grows.",
-                             "The delay stays at this length."));
+                             "The delay stays at this length.", none));
   to.push_back(factor<g, &m::jitter>(
       "delivery.jitter", 0.0, 1.0,
       "Which part of a new group's delay is drawn at random, so that retries spread out.",
-      "The delay leaves its computed length by this part of it at the most."));
+      "The delay leaves its computed length by this part of it at the most.", none));
 }
 
 void add_delivery_bounds(keys& to) {
@@ -175,34 +181,38 @@ void add_delivery_bounds(keys& to) {
   to.push_back(count<g, &m::settled_ranges_max>(
       "delivery.settled-ranges-max", "ranges", 1, 10'000'000,
       "How many separate ranges of settled messages one group keeps in one partition.",
-      "The group gets no further messages until ranges close, with an alarm; acks go on."));
+      "The group gets nothing beyond its last settled message until ranges close, with the alarm "
+      "group-held-back; acks go on.",
+      near));
   to.push_back(count<g, &m::waiting_max>(
       "delivery.waiting-max", "messages", 1, 100'000'000,
       "How many messages with failed attempts wait in one group and partition.",
-      "The group gets no new messages until some are settled, with an alarm; acks go on."));
+      "The group gets only those until some are settled, with the alarm group-held-back; acks go "
+      "on.",
+      near));
   to.push_back(count<g, &m::groups_max>("delivery.groups-max", "groups", 1, 100'000,
                                         "How many groups may read one partition.",
-                                        "A further group is refused with limit_reached."));
+                                        "A further group is refused with limit_reached.", near));
   to.push_back(
       count<g, &m::consumers_max>("delivery.consumers-max", "consumers", 1, 1'000'000,
                                   "How many consumers may share one group in one partition.",
-                                  "A further consumer is refused with limit_reached."));
+                                  "A further consumer is refused with limit_reached.", near));
   to.push_back(count<g, &m::reason_bytes_max>(
       "delivery.reason-bytes-max", "bytes", 16, 64 * kib,
       "How much of the reason of a nack is kept.",
-      "A longer reason is cut, and the cut is marked by an ellipsis."));
+      "A longer reason is cut, and the cut is marked by an ellipsis.", none));
   to.push_back(count<g, &m::credit_messages_max>(
       "delivery.credit-messages-max", "messages", 1, 10'000'000,
-      "How many messages one consumer may have granted and not yet received.",
-      "A grant beyond it is refused with limit_reached."));
+      "How many messages one consumer may ask to hold unsettled at once.",
+      "A greater grant is refused with limit_reached.", answered));
   to.push_back(count<g, &m::credit_bytes_max>(
       "delivery.credit-bytes-max", "bytes", kib, 64 * gib,
-      "How many bytes one consumer may have granted and not yet received.",
-      "A grant beyond it is refused with limit_reached."));
+      "How many bytes of messages one consumer may ask to hold unsettled at once.",
+      "A greater grant is refused with limit_reached.", answered));
   to.push_back(span<g, &m::lease_max>(
       "delivery.lease-max", milliseconds{100}, 30 * day,
-      "The longest lease that a group may be given, and the furthest extension.",
-      "A longer lease or extension is refused with bad_argument."));
+      "The longest lease of a group, the furthest extension, and the longest delay of a nack.",
+      "A longer one is refused with bad_argument.", answered));
 }
 
 void add_producers(keys& to) {
@@ -211,43 +221,44 @@ void add_producers(keys& to) {
   to.push_back(count<g, &m::producers_max>(
       "producers.producers-max", "producers", 1, 10'000'000,
       "How many producers one partition remembers.",
-      "The one unused for longest is forgotten; its next publish is answered unknown_producer."));
+      "The one unused for longest is forgotten; its next publish is answered unknown_producer.",
+      near));
   to.push_back(count<g, &m::remembered_batches>(
       "producers.remembered-batches", "batches", 1, 1'000'000,
       "How many of a producer's last batches one partition remembers.",
-      "A repeat of an older batch is answered too_old_to_know and never taken as new."));
+      "A repeat of an older batch is answered too_old_to_know and never taken as new.", answered));
   to.push_back(span<g, &m::age_max>(
       "producers.age-max", minute, 3'650 * day,
       "How long a producer that publishes nothing is remembered.",
-      "The producer is forgotten; its next publish is answered unknown_producer."));
+      "The producer is forgotten; its next publish is answered unknown_producer.", answered));
 }
 
 void add_partitions(keys& to) {
   constexpr auto g = &limits::partitions;
   using m = partition_limits;
-  to.push_back(count<g, &m::topics_max>("partitions.topics-max", "topics", 1, 1'000'000,
-                                        "How many topics the node may have.",
-                                        "Creating a further topic is refused with limit_reached."));
-  to.push_back(
-      count<g, &m::partitions_max>("partitions.partitions-max", "partitions", 1, 100'000,
-                                   "How many partitions one topic may have.",
-                                   "Creating a topic with more is refused with limit_reached."));
+  to.push_back(count<g, &m::topics_max>(
+      "partitions.topics-max", "topics", 1, 1'000'000, "How many topics the node may have.",
+      "Creating a further topic is refused with limit_reached.", near));
+  to.push_back(count<g, &m::partitions_max>(
+      "partitions.partitions-max", "partitions", 1, 100'000,
+      "How many partitions one topic may have.",
+      "Creating a topic with more is refused with limit_reached.", answered));
   to.push_back(count<g, &m::partitions_total_max>(
       "partitions.partitions-total-max", "partitions", 1, 1'000'000,
       "How many partitions the node may hold, of all topics together.",
-      "Creating a topic beyond it is refused with limit_reached."));
+      "Creating a topic beyond it is refused with limit_reached.", near));
   to.push_back(count<g, &m::waiting_max>(
       "partitions.waiting-max", "requests", 1, 10'000'000,
       "How many requests of one partition may wait to be committed.",
-      "A further request is refused with overloaded and may be repeated."));
+      "A further publish is refused with overloaded and may be repeated.", near));
   to.push_back(count<g, &m::checkpoint_bytes>(
       "partitions.checkpoint-bytes", "bytes", 64 * kib, 16 * gib,
       "How much log a partition writes from one checkpoint to the next.",
-      "The partition's state is written as a checkpoint."));
+      "The partition's state is written as a checkpoint.", none));
   to.push_back(span<g, &m::checkpoint_interval>(
       "partitions.checkpoint-interval", milliseconds{10}, hour,
       "How long a partition that changes goes without a checkpoint.",
-      "The partition's state is written as a checkpoint."));
+      "The partition's state is written as a checkpoint.", none));
 }
 
 void add_supervision(keys& to) {
@@ -256,11 +267,11 @@ void add_supervision(keys& to) {
   to.push_back(count<g, &m::restarts_max>(
       "supervision.restarts-max", "restarts", 0, 1'000,
       "How often a failed actor is started again within supervision.restarts-within.",
-      "The parent fails in its turn, with an alarm; at the top the node stops."));
+      "The parent fails in its turn; at the top the node stops, and says why.", each));
   to.push_back(span<g, &m::restarts_within>(
       "supervision.restarts-within", milliseconds{100}, day,
       "The span of time in which failures of an actor are counted together.",
-      "A failure that lies further back no longer counts."));
+      "A failure that lies further back no longer counts.", none));
 }
 
 keys make_keys() {
@@ -323,6 +334,20 @@ bool limit_key::in_range(const limit_value& value) const {
 std::span<const limit_key> limit_keys() {
   static const keys all = make_keys();
   return all;
+}
+
+std::string_view to_text(limit_alarm what) {
+  switch (what) {
+  case limit_alarm::near:
+    return "limit-near, beyond four fifths of it (of a least amount: below five quarters).";
+  case limit_alarm::each:
+    return "actor-restarted or leader-restarted, at each restart.";
+  case limit_alarm::answered:
+    return "None: whoever meets it is answered.";
+  case limit_alarm::none:
+    break;
+  }
+  return "None: nothing is refused.";
 }
 
 const limit_key* find_limit(std::string_view key) {

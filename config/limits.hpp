@@ -1,6 +1,7 @@
 // The page of limits: every bound of a node, with its default. Each is a key of the configuration
 // (`config/limits.cpp` names key, unit, range and what happens at the end of it); a test walks that
-// table and drives each one to its end. Nothing is dropped in silence. Source: docs/design.md, 5.
+// table and drives each one to its end (tests/node/limits_test.cpp). Nothing is dropped in silence.
+// Source: docs/design.md, 5.
 #pragma once
 
 #include <chrono>
@@ -49,11 +50,11 @@ struct delivery_limits {
   double factor = 2.0;
   milliseconds delay_max{300'000};
   double jitter = 0.1;
-  std::uint64_t settled_ranges_max = 100'000; ///< per group and partition; beyond: no credit, alarm
-  std::uint64_t waiting_max = 1'000'000;      ///< messages with attempts, per group and partition
-  std::uint64_t groups_max = 1'000;           ///< per partition
-  std::uint64_t consumers_max = 10'000;       ///< per group and partition
-  std::uint64_t reason_bytes_max = 1'024;     ///< of a nack; longer ones are cut, marked by '…'
+  std::uint64_t settled_ranges_max = 100'000;  ///< per group and partition; beyond: held back
+  std::uint64_t waiting_max = 1'000'000;       ///< messages with attempts, per group and partition
+  std::uint64_t groups_max = 1'000;            ///< per partition
+  std::uint64_t consumers_max = 10'000;        ///< per group and partition
+  std::uint64_t reason_bytes_max = 1'024;      ///< of a nack; longer ones are cut, marked by '…'
   std::uint64_t credit_messages_max = 100'000; ///< of one consumer
   std::uint64_t credit_bytes_max = 256u << 20;
   milliseconds lease_max{24 * 3'600'000};
@@ -94,6 +95,14 @@ using limit_value = std::variant<std::uint64_t, milliseconds, double>;
 using limit_member =
     std::variant<std::uint64_t& (*)(limits&), milliseconds& (*)(limits&), double& (*)(limits&)>;
 
+/// Whether people are told before a limit bites.
+enum class limit_alarm : std::uint8_t {
+  near,     ///< something of the node fills: `limit-near`, at four fifths (actors/rules/near_limit)
+  each,     ///< every step towards it raises an alarm of its own
+  answered, ///< it concerns what one peer asks: that peer is answered, by error code
+  none,     ///< nothing is refused at its end: it says how the work is done
+};
+
 /// One line of the page of limits. The default is what `limits{}` holds.
 struct limit_key {
   std::string_view key;  ///< `net.message-bytes-max`: group and member, dashes for underscores
@@ -103,6 +112,7 @@ struct limit_key {
   limit_value high;
   std::string_view bounds; ///< one sentence: what it bounds
   std::string_view at_end; ///< one sentence: what happens there, by error code or alarm
+  limit_alarm alarm;
 
   [[nodiscard]] limit_value read(const limits& from) const;
   /// @pre `value` has the member's type; it may lie out of range (tests drive limits to their ends)
@@ -112,6 +122,8 @@ struct limit_key {
 
 /// Every limit, group by group, in the order of the structs above.
 [[nodiscard]] std::span<const limit_key> limit_keys();
+/// One sentence for people: the alarm that comes before its end, or why there is none.
+[[nodiscard]] std::string_view to_text(limit_alarm what);
 /// Null when there is no such limit.
 [[nodiscard]] const limit_key* find_limit(std::string_view key);
 

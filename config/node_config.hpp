@@ -48,6 +48,9 @@ public:
   [[nodiscard]] const node_settings& values() const noexcept { return values_; }
   /// The page of limits, as configured.
   [[nodiscard]] const limits& bounds() const noexcept { return values_.bounds; }
+  /// Over what was read, and out of its range if need be: so tests drive limits to their ends whose
+  /// least value is a minute.
+  void set(const limit_key& key, limit_value value) { key.write(values_.bounds, value); }
   /// Whether this is a node for development: single, and not told that this is meant to be
   /// (`node.allow-single`). Such a node listens on loopback only, and says what it is.
   [[nodiscard]] bool development() const noexcept { return !values_.node.allow_single; }

@@ -66,7 +66,8 @@ Every key, with its default:
     text += "      " + std::string{each.says} + "\n";
     text += "      Allowed: " + each.allowed + ".\n";
     if (!each.at_end.empty())
-      text += "      At its end: " + std::string{each.at_end} + "\n";
+      text += "      At its end: " + std::string{each.at_end} +
+              "\n      Alarm ahead: " + std::string{each.alarm} + "\n";
   }
   return text;
 }
@@ -83,7 +84,8 @@ std::string config_text(const node_settings& values) {
     text += "\n; " + std::string{each.says} + "\n";
     text += "; Allowed: " + each.allowed + ".\n";
     if (!each.at_end.empty())
-      text += "; At its end: " + std::string{each.at_end} + "\n";
+      text += "; At its end: " + std::string{each.at_end} +
+              "\n; Alarm ahead: " + std::string{each.alarm} + "\n";
     text += std::string{each.name()} + " = " + to_string(each.read(values)) + "\n";
   }
   return text;

@@ -56,7 +56,14 @@ std::optional<limit_value> as_limit(const setting_value& value) {
 }
 
 option from_limit(const limit_key& limit) {
-  option made{limit.key, limit.unit, allowed_values(limit), limit.bounds, limit.at_end, {}, {}};
+  option made{limit.key,
+              limit.unit,
+              allowed_values(limit),
+              limit.bounds,
+              limit.at_end,
+              to_text(limit.alarm),
+              {},
+              {}};
   made.read = [&limit](const node_settings& from) {
     return std::visit([](auto value) { return setting_value{value}; }, limit.read(from.bounds));
   };
@@ -77,7 +84,7 @@ option choice(std::string_view key, std::string_view says,
   std::string allowed = "one of";
   for (const auto& word : words)
     allowed += (&word == words.begin() ? " " : ", ") + std::string{word};
-  option made{key, {}, std::move(allowed), says, {}, {}, {}};
+  option made{key, {}, std::move(allowed), says, {}, {}, {}, {}};
   made.read = [place](const node_settings& from) { return setting_value{place(from)}; };
   made.write = [place, known = std::vector<std::string_view>{words}](node_settings& to,
                                                                      const setting_value& value) {
@@ -92,7 +99,7 @@ option choice(std::string_view key, std::string_view says,
 
 template <class Place>
 option toggle(std::string_view key, std::string_view says, Place place) {
-  option made{key, {}, "true or false", says, {}, {}, {}};
+  option made{key, {}, "true or false", says, {}, {}, {}, {}};
   made.read = [place](const node_settings& from) { return setting_value{place(from)}; };
   made.write = [place](node_settings& to, const setting_value& value) {
     place(to) = std::get<bool>(value);
@@ -106,6 +113,7 @@ option node_id() {
               {},
               "a name of 1 to 128 of a-z A-Z 0-9 . _ -, not beginning with a dot",
               "The node's name, in its logs and in its cluster.",
+              {},
               {},
               {},
               {}};
@@ -125,6 +133,7 @@ option data_dir() {
               {},
               "a path of 1 to 4095 bytes without control characters",
               "The directory that holds the node's messages; one node at a time uses it.",
+              {},
               {},
               {},
               {}};
@@ -147,6 +156,7 @@ option listen() {
               "Where clients connect.",
               {},
               {},
+              {},
               {}};
   made.read = [](const node_settings& from) { return setting_value{to_string(from.net.listen)}; };
   made.write = [](node_settings& to, const setting_value& value) {
@@ -164,6 +174,7 @@ option max_threads() {
               {},
               "a whole number from 0 to 1024",
               "How many threads run actors; 0 is one per processor core, two at the least.",
+              {},
               {},
               {},
               {}};

@@ -66,6 +66,7 @@ struct option {
   std::string allowed;     ///< for people: `a whole number of bytes from 1024 to 16777216`
   std::string_view says;   ///< one sentence: what it is
   std::string_view at_end; ///< of a limit: one sentence of what happens there; empty for all others
+  std::string_view alarm;  ///< of a limit: the alarm ahead of that; empty for all others
   std::function<setting_value(const node_settings&)> read;
   /// False when the value, though of the right type, is not allowed; nothing is changed then.
   std::function<bool(node_settings&, const setting_value&)> write;

@@ -228,10 +228,13 @@ interface Subscription {
       -> (outcome :SettleOutcome);
   # The work failed: counts an attempt; delayMs < 0: as the group's policy says.
   extend @2 (partition :UInt32, ranges :List(Range), leaseMs :UInt64) -> (outcome :SettleOutcome);
-  # The lease runs for so long from now on; 0: the group's lease again.
+  # The lease runs for so long from now on; 0: the group's lease again. As with the delay of a nack,
+  # longer than `delivery.lease-max`: badArgument.
   giveBack @3 (partition :UInt32, ranges :List(Range)) -> (outcome :SettleOutcome);
   # Not worked on: deliver to somebody else, no attempt is counted.
   setCredit @4 (messages :UInt32, bytes :UInt64) -> ();
+  # From now on so much, as in `subscribe`. More than the node gives: an exception, and it stays as it
+  # was.
   close @5 () -> ();
   # Gives back all that is held, uncounted; answers when done.
 }

@@ -43,6 +43,8 @@ struct store_options {
   std::uint64_t tables_bytes_max = 64u << 20;
   std::uint64_t empty_below_percent = 10;
   leveldb::Env* env = nullptr; ///< null: LevelDB's default; tests put the fault Env here
+  /// Bytes free on the directory's disk; null: as its file system says. Any thread.
+  std::function<std::uint64_t()> disk_free{};
   /// A line for people: what recovery found and did (a cut tail, a finished destruction). May be
   /// null.
   std::function<void(const std::string&)> log;

@@ -1,5 +1,6 @@
 #include "actors/node/storage_writer.hpp"
 
+#include "actors/limit_gauge.hpp"
 #include "storage/assert.hpp"
 
 #include <random>
@@ -54,10 +55,13 @@ struct storage_writer_state {
   std::vector<checkpoint_waiting> checkpoints;
   write_set gathered; ///< records and promises; entries stay in `appends` until they are written
   bool flush_armed = false;
+  std::optional<limit_gauge> space;
   std::optional<failure> broken;
 
   void start(context_ptr n) {
     node = std::move(n);
+    space.emplace(alarms_of(*self), "storage.disk-free-min", "",
+                  near_limit{node->bounds.storage.disk_free_min, near_limit::bites::below});
     for (const auto& [id, found] : node->data->recovered())
       promised[id] = found.promised;
     watch_disk();
@@ -74,12 +78,13 @@ struct storage_writer_state {
   caf::result<log_index> append(entries& what) {
     WAYBILL_ASSERT(!what.empty());
     const auto& first = what.front();
-    if (const auto fence = promised.find(first.partition);
-        fence != promised.end() && first.written < fence->second)
-      return to_error({ec::not_leader, "a later epoch of this partition has begun"});
-    auto answer = self->make_response_promise<log_index>();
     const auto bytes = bytes_of(what);
-    node->pending_bytes += bytes;
+    if (const auto fence = promised.find(first.partition);
+        fence != promised.end() && first.written < fence->second) {
+      node->pending_bytes -= bytes;
+      return to_error({ec::not_leader, "a later epoch of this partition has begun"});
+    }
+    auto answer = self->make_response_promise<log_index>();
     appends.push_back({std::move(what), bytes, answer});
     arm_flush();
     return answer;
@@ -241,6 +246,7 @@ struct storage_writer_state {
     if (!free)
       return;
     const auto least = node->bounds.storage.disk_free_min;
+    space->look(*free);
     if (!node->disk_full && *free < least) {
       node->disk_full = true;
       tell_disk(true, "free space on the data directory's disk (" + std::to_string(*free) +
@@ -250,6 +256,17 @@ struct storage_writer_state {
       node->disk_full = false;
       tell_disk(false, "there is free space again: publishing goes on");
     }
+  }
+
+  /// Whoever raised it sees only what grows.
+  void watch_pending() {
+    const auto pending = node->pending_bytes.load();
+    const near_limit most{node->bounds.storage.pending_bytes_max};
+    if (node->pending_near && most.is_roomy(pending) && node->pending_near.exchange(false))
+      raise_alarm(*self, {"limit-near", "storage.pending-bytes-max", alarm_level::warning,
+                          "no more than " + std::to_string(pending) +
+                              " bytes wait for the node's disk again",
+                          false});
   }
 
   void tell_disk(bool raised, std::string detail) {
@@ -262,6 +279,7 @@ struct storage_writer_state {
     if (broken)
       return;
     watch_disk();
+    watch_pending();
     const auto more = node->data->tidy();
     if (!more && more.error().code != ec::disk_full)
       return fail(more.error());

@@ -44,6 +44,7 @@ void partition_leader_state::begin(const recovered_partition& found) {
   start_index = log_index{found.last.index.value + 1};
   commits.emplace(
       commit_rule::options{1, args.leading, args.self, {args.self}, start_index, state.at.index});
+  begin_gauges();
   append(entry_kind::epoch_start, 0, {}, {});
 }
 

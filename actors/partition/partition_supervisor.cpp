@@ -1,6 +1,7 @@
 #include "actors/partition/partition_supervisor.hpp"
 
 #include "actors/coordination/cluster_records.hpp"
+#include "actors/limit_gauge.hpp"
 #include "actors/node/restart_intensity.hpp"
 #include "actors/partition/partition_leader.hpp"
 
@@ -49,6 +50,7 @@ struct partition_supervisor_state {
   std::vector<caf::typed_response_promise<done>> openers;
   bool listed = false; ///< the coordinator's topics are known
   bool stopping = false;
+  std::optional<limit_gauge> topics_gauge, partitions_gauge;
 
   /// Leaders end with their supervisor, however it ends.
   ~partition_supervisor_state() {
@@ -62,6 +64,10 @@ struct partition_supervisor_state {
     node = std::move(n);
     intensity.emplace(node->bounds.supervision);
     writer = find_role<storage_writer_actor>(self->system(), role::storage_writer);
+    topics_gauge.emplace(alarms_of(*self), "partitions.topics-max", "",
+                         near_limit{node->bounds.partitions.topics_max});
+    partitions_gauge.emplace(alarms_of(*self), "partitions.partitions-total-max", "",
+                             near_limit{node->bounds.partitions.partitions_total_max});
     self->request(coordinator(), patience(), atom::list_v, std::string{topic_prefix})
         .then([this](const versioned_list& found) { take_topics(found); },
               [this](const caf::error& why) { self->quit(why); });
@@ -84,6 +90,7 @@ struct partition_supervisor_state {
       begin_topic(key.substr(topic_prefix.size()), *record);
     }
     listed = true;
+    look_at_gauges();
     tell_strangers();
     answer_openers();
   }
@@ -115,6 +122,18 @@ struct partition_supervisor_state {
                                 " of a topic that the coordinator does not know; it is kept, and "
                                 "nothing of it is served",
                             true});
+  }
+
+  [[nodiscard]] std::uint64_t partitions_in_all() const {
+    std::uint64_t total = 0;
+    for (const auto& [name_of, each] : topics)
+      total += each.record.partitions;
+    return total;
+  }
+
+  void look_at_gauges() {
+    topics_gauge->look(topics.size());
+    partitions_gauge->look(partitions_in_all());
   }
 
   void begin_topic(const std::string& topic_name, const topic_record& record) {
@@ -326,9 +345,7 @@ struct partition_supervisor_state {
     if (topics.size() >= most.topics_max)
       return failure{ec::limit_reached, "there are " + std::to_string(topics.size()) +
                                             " topics, as many as partitions.topics-max allows"};
-    std::uint64_t total = partitions;
-    for (const auto& [name_of, each] : topics)
-      total += each.slots.size();
+    const auto total = partitions_in_all() + partitions;
     if (total > most.partitions_total_max)
       return failure{ec::limit_reached, "the node would have " + std::to_string(total) +
                                             " partitions, more than " +
@@ -346,6 +363,7 @@ struct partition_supervisor_state {
     t.name = topic_name;
     t.record = record;
     t.creators.push_back(answer);
+    look_at_gauges();
     const auto asked = to_text(record);
     self->request(coordinator(), patience(), atom::put_v, topic_key(topic_name), std::uint64_t{0},
                   asked)
@@ -367,6 +385,7 @@ struct partition_supervisor_state {
     for (auto& each : topics.at(topic_name).creators)
       each.deliver(to_error(why));
     topics.erase(topic_name);
+    look_at_gauges();
   }
 
   void answer_creators(topic& t) {
@@ -444,6 +463,7 @@ struct partition_supervisor_state {
       for (auto& each : t.removers)
         each.deliver(done{});
       topics.erase(topic_name);
+      look_at_gauges();
     });
   }
 

@@ -212,13 +212,32 @@ std::vector<offset_range> delivery::needed() const {
 
 bool delivery::has_group(std::string_view group) const { return impl_->find(group) != nullptr; }
 
-result<void> delivery::check_create(const group_record& r) const {
-  if (impl_->groups.size() < impl_->bounds.groups_max || impl_->groups.contains(r.group))
+result<void> delivery::check_create(const group_record& r, std::size_t others) const {
+  if (impl_->groups.size() + others < impl_->bounds.groups_max || impl_->groups.contains(r.group))
     return {};
-  return failure{ec::limit_reached, "This partition has " + std::to_string(impl_->groups.size()) +
+  return failure{ec::limit_reached, "This partition has " +
+                                        std::to_string(impl_->groups.size() + others) +
                                         " groups, which is all that delivery.groups-max allows, "
                                         "so group " +
                                         r.group + " cannot be created: remove one first."};
+}
+
+std::size_t delivery::group_count() const { return impl_->groups.size(); }
+
+std::vector<std::string> delivery::group_names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, each] : impl_->groups)
+    names.push_back(name);
+  return names;
+}
+
+std::optional<group_fill> delivery::fill_of(std::string_view group) const {
+  const auto* const member = impl_->find(group);
+  if (!member)
+    return std::nullopt;
+  const auto& [state, leading] = *member;
+  return group_fill{state.settled_ranges(), state.attempts().size(), leading.consumer_count(),
+                    leading.held_back(state)};
 }
 
 std::optional<group_policy> delivery::policy_of(std::string_view group) const {

@@ -85,6 +85,14 @@ struct group_view {
   bool held_back = false;
 };
 
+/// How full a group is, for alarms; cheap to ask for.
+struct group_fill {
+  std::uint64_t settled_ranges = 0;
+  std::uint64_t waiting = 0; ///< messages that have failed before
+  std::uint64_t consumers = 0;
+  bool held_back = false; ///< as in `group_view`
+};
+
 /// Which messages of a group are not simply ready or settled; for the audit.
 struct out_view {
   std::string group;
@@ -118,9 +126,9 @@ public:
 
   // ---- the leader ------------------------------------------------------------------------------
   [[nodiscard]] bool has_group(std::string_view group) const;
-  /// Whether a group may be created; one that exists may, and stays as it is. @errors
-  /// `limit_reached` `delivery.groups-max`
-  [[nodiscard]] result<void> check_create(const group_record& r) const;
+  /// Whether a group may be created, while so many others are being created; one that exists may,
+  /// and stays as it is. @errors `limit_reached` `delivery.groups-max`
+  [[nodiscard]] result<void> check_create(const group_record& r, std::size_t others = 0) const;
   /// A policy with every field inside its range. @errors `bad_argument`, naming the field
   [[nodiscard]] static result<void> check_policy(const group_policy& p,
                                                  const delivery_limits& limits);
@@ -169,6 +177,10 @@ public:
 
   [[nodiscard]] std::vector<group_view> views() const;
   [[nodiscard]] std::vector<out_view> out() const;
+  [[nodiscard]] std::size_t group_count() const;
+  [[nodiscard]] std::vector<std::string> group_names() const;
+  /// None: no such group.
+  [[nodiscard]] std::optional<group_fill> fill_of(std::string_view group) const;
   /// A policy as the group has it; none: no such group.
   [[nodiscard]] std::optional<group_policy> policy_of(std::string_view group) const;
 

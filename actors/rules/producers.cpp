@@ -324,6 +324,8 @@ void producers::appended(const producer_record& r) {
   impl_->pending[r.producer].openings.push_back(r);
 }
 
+std::size_t producers::count() const { return impl_->committed.size(); }
+
 batch_number producers::last_number(std::string_view producer) const {
   return impl_->last_number(producer);
 }

@@ -170,6 +170,12 @@ struct consumer_session_state {
     for (const auto& range : request.ranges)
       if (range.end <= range.first)
         return args.port->answer(call, failure{ec::bad_argument, "a range of offsets is empty"});
+    if (const auto longest = args.node->bounds.delivery.lease_max;
+        request.span && *request.span > longest)
+      return args.port->answer(
+          call, failure{ec::bad_argument, "no lease and no delay is longer than " +
+                                              to_string(limit_value{longest}) +
+                                              " (delivery.lease-max): ask for less"});
     auto& p = places[partition];
     if (!p.joined || request.ranges.empty())
       return args.port->answer(call, settle_outcome{0, {ec::none, {}}, request.ranges});

@@ -1,6 +1,6 @@
 #include "apps/node/node.hpp"
 
-#include "actors/context.hpp"
+#include "actors/limit_gauge.hpp"
 #include "actors/node/node_supervisor.hpp"
 #include "net/rpc/rpc_server.hpp"
 #include "storage/store.hpp"
@@ -29,6 +29,7 @@ store_options options_of(const node_config& config, const node_options& options)
   result.tables_bytes_max = bounds.tables_bytes_max;
   result.empty_below_percent = bounds.empty_below_percent;
   result.env = options.env;
+  result.disk_free = options.disk_free;
   result.log = [log = options.log](const std::string& line) { log(log_level::info, line); };
   return result;
 }
@@ -53,6 +54,7 @@ struct node::impl {
   std::unique_ptr<caf::actor_system> system;
   node_supervisor_actor root;
   caf::actor watcher; ///< held: an actor that nobody can reach is taken away, and tells nothing
+  std::optional<limit_gauge> connections; ///< looked at by the server's thread
   std::unique_ptr<rpc::rpc_server> server;
 
   std::mutex guard;
@@ -87,6 +89,12 @@ struct node::impl {
 
   result<void> listen() {
     const auto& settings = config.values();
+    connections.emplace(
+        [this](alarm_report report) {
+          if (auto desk = find_role<alarm_desk_actor>(*system, role::alarm_desk))
+            caf::anon_send(desk, atom::alarm_v, std::move(report));
+        },
+        "net.connections-max", "", near_limit{config.bounds().net.connections_max});
     auto started = rpc::rpc_server::start({
         to_string(settings.net.listen),
         settings.node.id,
@@ -95,6 +103,7 @@ struct node::impl {
         config.bounds().producers.remembered_batches,
         [this] { return find_role<session_supervisor_actor>(*system, role::session_supervisor); },
         [log = options.log](const std::string& line) { log(log_level::info, line); },
+        [this](std::uint64_t open) { connections->look(open); },
     });
     if (!started)
       return started.error();
@@ -144,6 +153,7 @@ struct node::impl {
           .receive([](done) {}, [](const caf::error&) {});
     }
     server.reset();
+    connections.reset();
     root = node_supervisor_actor{};
     watcher = caf::actor{};
     system.reset();
@@ -183,6 +193,8 @@ void node::on_failure(std::function<void(const failure&)> then) {
   if (already)
     then(*already);
 }
+
+store_statistics node::statistics() const { return impl_->context->data->statistics(); }
 
 caf::actor_system& node::system() { return *impl_->system; }
 

@@ -22,6 +22,8 @@ struct node_options {
   /// A line for people. Any thread.
   std::function<void(log_level, const std::string&)> log;
   leveldb::Env* env = nullptr; ///< null: the machine's files; tests put theirs here
+  /// Bytes free on the data directory's disk; null: as its file system says. Any thread.
+  std::function<std::uint64_t()> disk_free{};
 };
 
 class node {
@@ -42,6 +44,9 @@ public:
   [[nodiscard]] std::optional<failure> failed() const;
   /// Calls back once, from another thread, when the node ends by itself.
   void on_failure(std::function<void(const failure&)> then);
+
+  /// What its store has done and holds, for metrics and tests. Any thread, while it runs.
+  [[nodiscard]] store_statistics statistics() const;
 
   /// The actor with a role now (actors/context.hpp), for tests and for extensions.
   [[nodiscard]] caf::actor_system& system();

@@ -44,11 +44,18 @@ public:
   [[nodiscard]] port_ptr port() const { return port_; }
   [[nodiscard]] const server_options& options() const { return options_; }
 
-  /// A producer or a subscription was opened, or is no more. @returns whether there is room for it
+  /// Whether there is room for a further producer or subscription, those counted that are being
+  /// opened.
   [[nodiscard]] bool room_for_session() const {
-    return sessions_.size() < options_.limits.sessions_max;
+    return sessions_.size() + opening_ < options_.limits.sessions_max;
   }
-  void opened(const caf::actor& session) { sessions_.emplace(session.address(), session); }
+  /// One is being opened, until `opened` or `not_opened`.
+  void opens() { ++opening_; }
+  void opened(const caf::actor& session) {
+    --opening_;
+    sessions_.emplace(session.address(), session);
+  }
+  void not_opened() { --opening_; }
   /// The session is told that its client is gone, unless it ended by itself.
   void vanished(const caf::actor_addr& session);
   void closed(const caf::actor_addr& session) { sessions_.erase(session); }
@@ -90,6 +97,7 @@ private:
   port_ptr port_;
   std::uint64_t next_call_ = 1;
   std::uint64_t next_subscription_ = 1;
+  std::size_t opening_ = 0; ///< sessions that were asked for and not answered yet
   std::map<call_id, pending> calls_;
   std::map<caf::actor_addr, caf::actor> sessions_; ///< producers and subscriptions
   std::map<caf::actor_addr, failure> ended_;       ///< those that failed, while their objects live

@@ -56,6 +56,7 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
   // On the loop.
   std::uint64_t open = 0;
   bool deaf = false; ///< accepting fails at this moment
+  bool full = false; ///< the last one to come found no room
   kj::Own<kj::ConnectionReceiver> listener;
   kj::Own<kj::PromiseFulfiller<void>> end;
   kj::Timer* timer = nullptr;
@@ -110,10 +111,11 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
         .then(
             [this](kj::Own<kj::AsyncIoStream> stream) {
               deaf = false;
-              if (open < options.limits.connections_max)
+              if (open < options.limits.connections_max) {
+                full = false;
                 clients->add(serve(kj::mv(stream)));
-              else
-                options.log("a connection was refused: net.connections-max (" +
+              } else if (!std::exchange(full, true))
+                options.log("connections are refused: net.connections-max (" +
                             std::to_string(options.limits.connections_max) + ") are open");
               return accept();
             },
@@ -129,7 +131,7 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
   kj::Promise<void> serve(kj::Own<kj::AsyncIoStream> stream) {
     auto served = kj::heap<client>(*this, kj::mv(stream));
     auto* c = served.get();
-    ++open;
+    count_connections(+1);
     const auto patience = options.limits.login_timeout.count() * kj::MILLISECONDS;
     auto silent = timer->afterDelay(patience).then([c]() -> kj::Promise<void> {
       if (c->link->has_logged_in())
@@ -138,7 +140,13 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
     });
     return c->network.onDisconnect()
         .exclusiveJoin(kj::mv(silent))
-        .attach(kj::mv(served), kj::defer([this] { --open; }));
+        .attach(kj::mv(served), kj::defer([this] { count_connections(-1); }));
+  }
+
+  void count_connections(int change) {
+    open += static_cast<std::uint64_t>(change);
+    if (options.connections)
+      options.connections(open);
   }
 
   void taskFailed(kj::Exception&& e) override { options.log("a connection ended: " + describe(e)); }

@@ -20,6 +20,8 @@ struct server_options {
   /// Who takes new sessions now; empty while nobody does. Called on the server's thread.
   std::function<session_supervisor_actor()> sessions;
   std::function<void(const std::string&)> log; ///< a line for people; any thread
+  /// How many connections are open, whenever that has changed. Called on the server's thread.
+  std::function<void(std::uint64_t)> connections{};
 };
 
 /// One loop serves all connections. Bounds: `net.*`; beyond `connection_bytes_max` of unanswered

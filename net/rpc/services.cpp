@@ -2,6 +2,8 @@
 
 #include "net/rpc/convert.hpp"
 
+#include <kj/debug.h>
+
 namespace waybill::rpc {
 
 namespace {
@@ -111,7 +113,11 @@ public:
       return kj::READY_NOW;
     auto call = over_->begin(session_.address());
     caf::anon_send(session_, atom::credit_v, call.id, params.getMessages(), params.getBytes());
-    return call.answer.ignoreResult();
+    return call.answer.then([](client_answer answer) {
+      // Its results have no place for an error: a peer that asks for too much is a faulty one.
+      if (const auto* why = std::get_if<failure>(&answer))
+        kj::throwFatalException(KJ_EXCEPTION(FAILED, why->detail));
+    });
   }
 
   kj::Promise<void> close(CloseContext) override {
@@ -124,7 +130,7 @@ public:
   }
 
 private:
-  static constexpr std::uint64_t over_longest = 1ull << 40; ///< any span beyond is cut by the rules
+  static constexpr std::uint64_t over_longest = 1ull << 40; ///< beyond any span that is allowed
 
   template <class Context>
   kj::Promise<void> settle(Context& context, std::uint32_t partition,
@@ -175,6 +181,7 @@ public:
       write(context.getResults().initOutcome().initError(), *why);
       return kj::READY_NOW;
     }
+    over_->opens();
     auto call = over_->begin();
     caf::anon_send(supervisor, atom::open_v, over_->port(), call.id,
                    open_producer_call{read(params.getTopic()), read(params.getName()),
@@ -182,8 +189,10 @@ public:
     return call.answer.then([this, context](client_answer what) mutable {
       auto outcome = context.getResults().initOutcome();
       const auto* opened = std::get_if<opened_producer>(&what);
-      if (!opened)
+      if (!opened) {
+        over_->not_opened();
         return write(outcome.initError(), std::get<failure>(what));
+      }
       over_->opened(caf::actor_cast<caf::actor>(opened->session));
       auto ok = outcome.initOk();
       ok.setProducer(kj::heap<producer_service>(over_, opened->session));
@@ -201,6 +210,7 @@ public:
       write(context.getResults().initOutcome().initError(), *why);
       return kj::READY_NOW;
     }
+    over_->opens();
     const auto id = over_->add_receiver(params.getReceiver());
     auto call = over_->begin();
     caf::anon_send(supervisor, atom::subscribe_v, over_->port(), call.id,
@@ -211,6 +221,7 @@ public:
       auto outcome = context.getResults().initOutcome();
       const auto* found = std::get_if<subscribed>(&what);
       if (!found) {
+        over_->not_opened();
         over_->remove_receiver(id);
         return write(outcome.initError(), std::get<failure>(what));
       }
