@@ -16,11 +16,14 @@ result<void> hosted_node::try_start() {
   end();
   auto config = std::make_unique<node_config>();
   std::vector<std::string> arguments{"--node.data-dir=" + how_.directory,
-                                     "--net.listen=127.0.0.1:" + std::to_string(port_),
-                                     "--storage.disk-free-min=0"};
+                                     "--net.listen=127.0.0.1:" + std::to_string(port_)};
+  if (!how_.disk_free) // what the machine's disk has is no test's business
+    arguments.push_back("--storage.disk-free-min=0");
   arguments.insert(arguments.end(), how_.flags.begin(), how_.flags.end());
   if (auto read = config->read(arguments); !read)
     return read.error();
+  for (const auto& [key, value] : how_.bounds)
+    config->set(*find_limit(key), value);
   notes_->failed.reset();
   node_options options;
   options.log = [notes = notes_](log_level, const std::string& line) {
@@ -31,6 +34,7 @@ result<void> hosted_node::try_start() {
     notes->said.push_back(line);
   };
   options.env = how_.env;
+  options.disk_free = how_.disk_free;
   auto started = node::start(*config, options);
   if (!started)
     return started.error();

@@ -1,0 +1,189 @@
+// Bounds of groups and their consumers, driven to their ends.
+#include "tests/node/limits_support.hpp"
+
+namespace waybill::test {
+
+namespace {
+
+const std::string checkpoints_often = "--partitions.checkpoint-interval=50ms";
+
+/// Every second message is settled, until there are too many gaps.
+void settled_ranges() {
+  small_house house{{.flags = {flag("delivery.settled-ranges-max", 10), checkpoints_often}}};
+  house.admin().create_topic("orders", 1);
+  const auto ids = house.send("orders", 60);
+  rpc_peer peer{house.port()};
+  peer_consumer from{peer, "orders", "billing", 30};
+  from.await(30);
+  std::uint64_t settled = 0;
+  const auto ack_odd_to = [&](std::uint64_t end) {
+    for (auto offset = settled * 2 + 1; offset < end; offset += 2, ++settled)
+      CHECK(from.ack(offset) == ec::none);
+  };
+  ack_odd_to(18); // nine ranges
+  house.expect_near("delivery.settled-ranges-max of orders#0, group billing");
+  CHECK_FALSE(house.node().has_said("ALARM group-held-back"));
+  from.await(39); // credit is free again, and nothing holds the group back
+  ack_odd_to(30);
+  house.expect_alarm("ALARM group-held-back (orders#0, group billing)");
+  const auto out = from.got().size();
+  CHECK(out < 60);
+  CHECK(from.stays_at(out, 200ms)); // nothing further goes out; others in the topic do not matter
+  CHECK(house.group("orders", "billing").partitions[0].settled_ranges > 10);
+  for (std::uint64_t offset = 0; offset < 30; offset += 2) // gaps close, and it flows
+    CHECK(from.ack(offset) == ec::none);
+  from.await(60);
+  for (std::uint64_t offset = 30; offset < 60; ++offset)
+    CHECK(from.ack(offset) == ec::none);
+  CHECK(house.group("orders", "billing").partitions[0].acked == 60);
+  house.expect_alarm("group-held-back is over");
+  house.expect_over("delivery.settled-ranges-max");
+  house.finish();
+}
+
+void waiting_messages() {
+  small_house house{{.flags = {flag("delivery.waiting-max", 5), checkpoints_often}}};
+  house.admin().create_topic("orders", 1);
+  const auto ids = house.send("orders", 30);
+  rpc_peer peer{house.port()};
+  peer_consumer from{peer, "orders", "billing", 10};
+  from.await(10);
+  constexpr std::int64_t away_ms = 2'000;
+  for (std::uint64_t offset = 0; offset < 5; ++offset)
+    CHECK(from.nack(offset, away_ms) == ec::none);
+  house.expect_near("delivery.waiting-max of orders#0, group billing");
+  CHECK_FALSE(house.node().has_said("ALARM group-held-back"));
+  CHECK(from.nack(5, away_ms) == ec::none);
+  house.expect_alarm("ALARM group-held-back (orders#0, group billing)");
+  for (std::uint64_t offset = 6; offset < 10; ++offset)
+    CHECK(from.ack(offset) == ec::none);
+  // All credit is free, and those that wait come first, one and all.
+  std::set<std::uint64_t> again;
+  while (again.size() < 6) {
+    const auto seen = from.got().size();
+    from.await(seen + 1);
+    for (auto i = seen; i < from.got().size(); ++i)
+      if (from.got()[i].attempt == 2)
+        again.insert(from.got()[i].offset);
+  }
+  CHECK(again == std::set<std::uint64_t>{0, 1, 2, 3, 4, 5});
+  // Settled as they come: nothing is missing in the end.
+  std::set<std::uint64_t> acked{6, 7, 8, 9};
+  for (std::size_t i = 10; acked.size() < ids.size(); ++i) {
+    from.await(i + 1);
+    CHECK(from.ack(from.got()[i].offset) == ec::none);
+    acked.insert(from.got()[i].offset);
+  }
+  house.expect_alarm("group-held-back is over");
+  house.expect_over("delivery.waiting-max");
+  house.finish();
+}
+
+void groups() {
+  small_house house{{.flags = {flag("delivery.groups-max", 3)}}};
+  house.admin().create_topic("orders", 1);
+  const auto ids = house.send("orders", 5);
+  for (const auto* name : {"first", "second", "third"})
+    house.admin().set_group("orders", name, {});
+  house.expect_near("delivery.groups-max of orders#0");
+  const auto code = [&] {
+    try {
+      house.admin().set_group("orders", "fourth", {});
+    } catch (const client_error& e) {
+      CHECK(std::string{e.what()}.find("delivery.groups-max") != std::string::npos);
+      return e.code();
+    }
+    return ec::none;
+  };
+  CHECK(code() == ec::limit_reached);
+  rpc_peer peer{house.port()};
+  CHECK(peer_consumer{peer, "orders", "fourth"}.refused() == ec::limit_reached);
+  house.admin().delete_group("orders", "third");
+  house.expect_over("delivery.groups-max");
+  CHECK(code() == ec::none);
+  for (const auto* name : {"first", "second", "fourth"})
+    house.expect_messages("orders", name, ids);
+  house.finish();
+}
+
+void consumers() {
+  small_house house{{.flags = {flag("delivery.consumers-max", 2)}}};
+  house.admin().create_topic("orders", 1);
+  rpc_peer peer{house.port()};
+  peer_consumer first{peer, "orders", "billing"};
+  peer_consumer second{peer, "orders", "billing"};
+  house.expect_near("delivery.consumers-max of orders#0, group billing");
+  CHECK(peer_consumer{peer, "orders", "billing"}.refused() == ec::limit_reached);
+  CHECK(peer_consumer{peer, "orders", "another"}.refused() == ec::none); // it is a group's
+  const auto ids = house.send("orders", 4);
+  peer.until(patience, [&] { return first.got().size() + second.got().size() == 4; });
+  for (auto* each : {&first, &second}) {
+    CHECK(each->got().size() == 2);
+    for (const auto& m : each->got())
+      CHECK(each->ack(m.offset) == ec::none);
+  }
+  second.close();
+  house.expect_over("delivery.consumers-max of orders#0, group billing");
+  CHECK(peer_consumer{peer, "orders", "billing"}.refused() == ec::none);
+  house.finish();
+}
+
+void reason_bytes() {
+  small_house house{{.flags = {flag("delivery.reason-bytes-max", 16)}}};
+  house.admin().create_topic("orders", 1);
+  policy_change once;
+  once.attempts_max = 1;
+  house.admin().set_group("orders", "billing", once);
+  house.send("orders", 1);
+  rpc_peer peer{house.port()};
+  peer_consumer from{peer, "orders", "billing"};
+  from.await(1);
+  CHECK(from.nack(0, -1, "a reason of more than sixteen bytes") == ec::none);
+  std::string kept;
+  house.admin().list_dead_letters("orders", "billing", 0, {}, false, [&](const auto& letter) {
+    kept = letter.reason;
+    return true;
+  });
+  CHECK(kept.size() <= 16);
+  CHECK(kept.starts_with("a reason of"));
+  CHECK(kept.ends_with("…"));
+  house.finish();
+}
+
+void credit(std::string_view key, std::uint64_t most, bool in_messages) {
+  small_house house{{.flags = {flag(key, most), flag("net.message-bytes-max", 2'048)}}};
+  house.admin().create_topic("orders", 1);
+  const auto ids = house.send("orders", 20, 1'000);
+  rpc_peer peer{house.port()};
+  const auto messages = static_cast<std::uint32_t>(in_messages ? most : 1'000);
+  const auto bytes = in_messages ? 100'000 : most;
+  const std::uint32_t further = in_messages ? 1 : 0;
+  peer_consumer greedy{peer, "orders", "billing", messages + further, bytes + 1 - further};
+  CHECK(greedy.refused() == ec::limit_reached);
+  peer_consumer from{peer, "orders", "billing", messages, bytes};
+  CHECK(from.refused() == ec::none);
+  const auto refusal = from.set_credit(messages + further, bytes + 1 - further);
+  CHECK(refusal.find(key) != std::string::npos);
+  from.await(in_messages ? most : 4);
+  CHECK(from.stays_at(from.got().size(), 100ms)); // no more than was granted is out
+  CHECK(from.got().size() <= (in_messages ? most : most / 1'000));
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    from.await(i + 1);
+    CHECK(from.ack(from.got()[i].offset) == ec::none);
+  }
+  house.finish();
+}
+
+} // namespace
+
+void add_delivery_drivers(limit_drivers& to) {
+  to["delivery.settled-ranges-max"] = settled_ranges;
+  to["delivery.waiting-max"] = waiting_messages;
+  to["delivery.groups-max"] = groups;
+  to["delivery.consumers-max"] = consumers;
+  to["delivery.reason-bytes-max"] = reason_bytes;
+  to["delivery.credit-messages-max"] = [] { credit("delivery.credit-messages-max", 6, true); };
+  to["delivery.credit-bytes-max"] = [] { credit("delivery.credit-bytes-max", 4'500, false); };
+}
+
+} // namespace waybill::test
