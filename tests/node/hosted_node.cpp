@@ -18,7 +18,7 @@ result<void> hosted_node::try_start() {
   std::vector<std::string> arguments{"--node.data-dir=" + how_.directory,
                                      "--net.listen=127.0.0.1:" + std::to_string(port_)};
   if (!how_.disk_free) // what the machine's disk has is no test's business
-    arguments.push_back("--storage.disk-free-min=0");
+    arguments.emplace_back("--storage.disk-free-min=0");
   arguments.insert(arguments.end(), how_.flags.begin(), how_.flags.end());
   if (auto read = config->read(arguments); !read)
     return read.error();
