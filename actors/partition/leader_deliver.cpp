@@ -111,7 +111,7 @@ void partition_leader_state::forget_consumer(consumer_id who) {
 caf::result<done> partition_leader_state::leave(consumer_id who, leaving how) {
   if (now_is == phase::leading || now_is == phase::stopping) {
     forget_consumer(who);
-    rules->leave(who, how, now_of(*self));
+    rules->leave(who, how, now_of(*self), draw());
     look_at_gauges();
     turn();
   }

@@ -268,9 +268,9 @@ void delivery::set_credit(consumer_id who, std::uint32_t messages, std::uint64_t
     member->leading.set_credit(who, messages, bytes);
 }
 
-void delivery::leave(consumer_id who, leaving how, const moment& now) {
+void delivery::leave(consumer_id who, leaving how, const moment& now, double random) {
   if (auto* const member = impl_->of(who)) {
-    member->leading.leave(member->state, impl_->gathered, who, how, now);
+    member->leading.leave(member->state, impl_->gathered, who, how, now, spread{random});
     impl_->consumers.erase(who);
   }
 }

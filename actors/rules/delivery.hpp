@@ -139,8 +139,9 @@ public:
                                   std::uint32_t credit_messages, std::uint64_t credit_bytes);
   /// Nothing when it is not there; cut to what a consumer may have at most.
   void set_credit(consumer_id who, std::uint32_t messages, std::uint64_t bytes);
-  /// Delays of what it lost by vanishing are varied by the jitter, the first one left as it is.
-  void leave(consumer_id who, leaving how, const moment& now);
+  /// Delays of what it lost by vanishing are varied by the jitter. `random`: 0 .. 1, drawn by the
+  /// caller; partitions that lose the same consumer draw different ones.
+  void leave(consumer_id who, leaving how, const moment& now, double random = 0.5);
   [[nodiscard]] settling ack(consumer_id who, std::span<const offset_range> ranges);
   /// `delay`: none: by the group's policy. `reason` is cut to `reason_bytes_max`, marked by '…'.
   [[nodiscard]] settling nack(consumer_id who, message_offset offset,

@@ -112,14 +112,13 @@ void dispatch::set_credit(consumer_id who, std::uint32_t messages, std::uint64_t
 }
 
 void dispatch::leave(const group& g, gathering& out, consumer_id who, leaving how,
-                     const moment& now) {
+                     const moment& now, spread random) {
   const auto found = consumers_.find(who);
   if (found == consumers_.end())
     return;
   unreserve(who);
   auto& c = found->second;
   const failing why{.why = failed_because::disconnected, .reason = {}, .consumer = c.name};
-  spread random{0.5};
   const offset_range everything{message_offset{}, message_offset{UINT64_MAX}};
   take(who, c, everything, [&](offset_range piece, const lease& of) {
     if (how == leaving::closed)
@@ -276,8 +275,13 @@ settling dispatch::give_back(const group& g, consumer_id who,
 /// Each delivery of `piece` failed: back after a delay, or a dead letter after the last attempt.
 proposal_number dispatch::fail(const group& g, gathering& out, offset_range piece, const lease& of,
                                const failing& how, const moment& now, spread& random) {
+  // What may be what consumers die of comes back at a time of its own, whatever the policy says:
+  // with another partition's at the same moment it would be in the same hands again.
+  constexpr double jitter_of_suspects = 0.2;
   settling_.add(piece);
-  const auto& policy = g.policy();
+  auto policy = g.policy();
+  if (how.why == failed_because::disconnected && of.attempt > 1)
+    policy.jitter = std::max(policy.jitter, jitter_of_suspects);
   proposal_number last;
   for (auto offset = piece.first; offset < piece.end; offset = after(offset)) {
     const auto known = g.attempts().find(offset);

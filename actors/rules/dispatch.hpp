@@ -49,7 +49,8 @@ public:
   [[nodiscard]] result<void> join(const group& g, consumer_id who, std::string name,
                                   std::uint32_t messages, std::uint64_t bytes);
   void set_credit(consumer_id who, std::uint32_t messages, std::uint64_t bytes);
-  void leave(const group& g, gathering& out, consumer_id who, leaving how, const moment& now);
+  void leave(const group& g, gathering& out, consumer_id who, leaving how, const moment& now,
+             spread random);
   [[nodiscard]] std::vector<consumer_id> consumers() const;
 
   // ---- settling
