@@ -202,6 +202,9 @@ row most(const std::vector<row>& rows, std::uint64_t from, std::uint64_t to) {
 
 /// Compares the first tenth with the last. What comes before the first tenth fills caches.
 bool judge_growth(const std::vector<row>& rows, const options& o) {
+  if (rows.size() < 5)
+    throw std::runtime_error{
+        "that went too fast for figures: ask for more messages, or --rate-max"};
   const auto tenth = std::max(o.messages / 10, o.step);
   const auto warm = rows.back().passed - o.messages;
   const auto first = most(rows, warm, warm + tenth);
