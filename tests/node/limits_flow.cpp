@@ -48,20 +48,31 @@ void pending_bytes() {
   std::vector<kj::Promise<publish_answer>> answers;
   for (int i = 0; i < 7; ++i)
     answers.push_back(to.begin(batch));
+  peer.send_out();
   house.expect_near("storage.pending-bytes-max");
-  for (int i = 0; i < 3; ++i)
+  // Its size is not exactly that of its batch: one, or two, or three more find room.
+  publish_answer refused;
+  while (refused.code == ec::none && answers.size() < 10) {
     answers.push_back(to.begin(batch));
-  const auto refused = answers.back().wait(peer.scope());
+    bool answered = false;
+    auto look = answers.back()
+                    .then([&](publish_answer&& a) {
+                      answered = true;
+                      refused = a;
+                      return a;
+                    })
+                    .eagerlyEvaluate(nullptr);
+    peer.until(300ms, [&] { return answered; });
+    answers.back() = kj::mv(look);
+  }
   CHECK(refused.code == ec::overloaded);
   CHECK(refused.detail.find("storage.pending-bytes-max") != std::string::npos);
   house.let_disk_go();
-  std::uint64_t confirmed = 0;
-  for (std::size_t i = 0; i + 1 < answers.size(); ++i)
-    confirmed += answers[i].wait(peer.scope()).code == ec::none ? 1 : 0;
-  CHECK(confirmed >= 7);
-  for (auto number = confirmed + 1; number <= 10; ++number) // those that were refused, again
-    CHECK(to.publish_numbered(number, number - 1, batch).code == ec::none);
-  CHECK(house.admin().describe_topic("orders").partitions[0].held_messages == 10);
+  for (std::size_t i = 0; i < answers.size(); ++i)
+    CHECK((answers[i].wait(peer.scope()).code == ec::none) == (i + 1 < answers.size()));
+  const auto again = answers.size(); // the one that was refused
+  CHECK(to.publish_numbered(again, again - 1, batch).code == ec::none);
+  CHECK(house.admin().describe_topic("orders").partitions[0].held_messages == again);
   house.expect_over("storage.pending-bytes-max");
   house.finish();
 }
@@ -75,7 +86,8 @@ void waiting_requests() {
   std::vector<kj::Promise<publish_answer>> answers;
   for (int i = 0; i < 5; ++i)
     answers.push_back(to.begin(raw_batch(1, 8)));
-  house.expect_near("partitions.waiting-max of orders#0");
+  peer.send_out();
+  house.expect_near("partitions.waiting-max", " of orders#0");
   const auto refused = to.publish_numbered(6, 5, raw_batch(1, 8));
   CHECK(refused.code == ec::overloaded);
   CHECK(refused.detail.find("partitions.waiting-max") != std::string::npos);

@@ -161,11 +161,11 @@ void connection_bytes() {
 }
 
 void login_timeout() {
-  small_house house{{.flags = {"--net.login-timeout=300ms"}}};
+  small_house house{{.flags = {"--net.login-timeout=1s"}}};
   raw_peer silent{house.port()};
   rpc_peer prompt{house.port()};
   CHECK(silent.is_closed_within(patience));
-  prompt.until(400ms, [] { return false; });
+  prompt.until(1'100ms, [] { return false; });
   CHECK_NOTHROW(prompt.session().listTopicsRequest().send().wait(prompt.scope()));
   house.finish();
 }

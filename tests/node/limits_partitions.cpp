@@ -37,7 +37,7 @@ void producers_count() {
   CHECK(second.publish(batch).code == ec::none);
   peer_producer third{peer, "orders", "third"};
   CHECK(third.publish(batch).code == ec::none);
-  house.expect_near("producers.producers-max of orders#0");
+  house.expect_near("producers.producers-max", " of orders#0");
   CHECK(first.publish_numbered(1, 0, batch).repeated); // all three are remembered
   peer_producer fourth{peer, "orders", "fourth"};
   CHECK(fourth.publish(batch).code == ec::none);

@@ -27,8 +27,9 @@ struct policy_scene {
     std::vector<milliseconds> result;
     for (std::size_t i = 0; i < count; ++i) {
       const auto began = steady_clock::now();
+      const auto before = from.got().size(); // with the answer it may be there again
       CHECK(from.nack(0) == ec::none);
-      from.await(from.got().size() + 1);
+      from.await(before + 1);
       CHECK(from.got().back().attempt == from.got().size());
       result.push_back(std::chrono::duration_cast<milliseconds>(from.got().back().at - began));
     }
@@ -53,7 +54,10 @@ void lease() {
   scene.from.await(2); // nobody said a word: the lease ran out
   CHECK(scene.from.got()[1].attempt == 2);
   CHECK(scene.from.got()[1].at - scene.from.got()[0].at >= 200ms);
-  scene.finish();
+  // Where the machine is slow, this one may run out as well.
+  for (std::size_t more = 3; scene.from.ack(0) != ec::none; ++more)
+    scene.from.await(more);
+  scene.house.finish();
 }
 
 void attempts() {
@@ -133,7 +137,7 @@ void jitter() {
 }
 
 void lease_max() {
-  policy_scene scene{{"--delivery.lease=500ms", "--delivery.lease-max=2s"}};
+  policy_scene scene{{"--delivery.lease=10s", "--delivery.lease-max=20s"}};
   const auto refused = [&](milliseconds lease) {
     policy_change change;
     change.lease = lease;
@@ -145,11 +149,11 @@ void lease_max() {
     }
     return ec::none;
   };
-  CHECK(refused(3s) == ec::bad_argument);
-  CHECK(refused(2s) == ec::none);
-  CHECK(scene.from.extend(0, 3'000) == ec::bad_argument);
-  CHECK(scene.from.nack(0, 3'000) == ec::bad_argument);
-  CHECK(scene.from.extend(0, 2'000) == ec::none);
+  CHECK(refused(21s) == ec::bad_argument);
+  CHECK(refused(20s) == ec::none);
+  CHECK(scene.from.extend(0, 21'000) == ec::bad_argument);
+  CHECK(scene.from.nack(0, 21'000) == ec::bad_argument);
+  CHECK(scene.from.extend(0, 20'000) == ec::none);
   scene.finish();
 }
 

@@ -8,6 +8,10 @@ namespace {
 
 constexpr std::uint64_t kib = 1u << 10;
 constexpr auto small_generation = 16;
+/// A partition keeps 4 MiB of what a group has read for the groups behind it: what is to be read
+/// from the disk again must be more.
+constexpr std::size_t large_message = 64 * kib;
+constexpr std::size_t many_messages = 120;
 
 /// Counts the reads of files from now on.
 std::shared_ptr<std::atomic<std::uint64_t>> count_reads(small_house& house, file_match of) {
@@ -68,7 +72,7 @@ std::uint64_t table_reads(const std::string& setting) {
   small_house house{{.flags = {flag("storage.write-buffer-bytes", 64 * kib),
                                flag("storage.tail-bytes-max", 0), setting}}};
   add_topic(house);
-  const auto ids = house.send_at_once("orders", 300, 4 * kib);
+  const auto ids = house.send_at_once("orders", many_messages, large_message);
   house.expect_messages("orders", "first", ids);
   const auto reads = count_reads(house, {.kind = file_kind::table, .pattern = "*/journal/*"});
   house.expect_messages("orders", "second", ids);
@@ -107,7 +111,7 @@ void open_generations() {
         {.flags = {flag("storage.generation-entries", small_generation),
                    flag("storage.tail-bytes-max", 0), flag("storage.open-generations-max", most)}}};
     add_topic(house);
-    const auto ids = house.send("orders", 80);
+    const auto ids = house.send("orders", many_messages, large_message);
     house.expect_messages("orders", "first", ids);
     const auto opened = count_reads(house, {.kind = file_kind::current, .pattern = "*/journal/*"});
     house.expect_messages("orders", "second", ids);

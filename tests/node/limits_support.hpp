@@ -27,6 +27,9 @@ using namespace std::chrono_literals;
 
 /// Drives one limit to its end, on a node of its own; by the limit's key.
 using limit_drivers = std::map<std::string_view, std::function<void()>>;
+/// The keys of which `limit-near` was told so far, as their drivers saw it; to be emptied by the
+/// test.
+[[nodiscard]] std::set<std::string, std::less<>>& alarms_met();
 void add_net_drivers(limit_drivers& to);
 void add_storage_drivers(limit_drivers& to);
 void add_flow_drivers(limit_drivers& to);
@@ -91,7 +94,8 @@ public:
 
   /// The alarm for this key was told by now, or is within a moment.
   void expect_alarm(const std::string& words);
-  void expect_near(const std::string& key) { expect_alarm("ALARM limit-near (" + key); }
+  /// `whose`: ` of orders#0, group billing`; empty: the node's.
+  void expect_near(const std::string& key, const std::string& whose = {});
   /// `limit-near` of this key is raised at this moment.
   [[nodiscard]] bool is_near(const std::string& key);
   void expect_over(const std::string& key);
@@ -122,6 +126,11 @@ public:
   [[nodiscard]] kj::WaitScope& scope() { return rpc_.getWaitScope(); }
   /// Lets what comes in come in, until it is so. @returns whether it became so in time
   bool until(milliseconds patience, const std::function<bool()>& what);
+
+  /// Lets go out what was asked and not waited for: it goes while this thread waits, and only then.
+  void send_out() {
+    until(5ms, [] { return false; });
+  }
 
   /// Opens a producer. @returns none if it was, or why not
   ec open(const std::string& topic, const std::string& name, kj::Maybe<wire::Producer::Client>& to);
