@@ -440,6 +440,8 @@ public:
   /// Exactly one answer to each call.
   virtual void answer(call_id call, client_answer what) = 0;
   virtual void deliver(subscription_id to, chunks what) = 0;
+  /// What was delivered of this partition, and not settled, is leased no longer.
+  virtual void leases_ended(subscription_id to, std::uint32_t partition) = 0;
   /// The session behind a producer, a subscription or the login itself has failed or was ended: all
   /// of its calls that wait are answered with this, and so are later ones.
   virtual void session_ended(caf::actor_addr session, failure why) = 0;

@@ -204,6 +204,10 @@ interface Receiver {
   # answer no further one comes.
   ended @1 (error :Error) -> ();
   # The node ended the subscription (it stops, or the topic was deleted).
+  leasesEnded @2 (partition :UInt32) -> ();
+  # This partition's leader has ended, and with it every lease that the subscription had there. What
+  # was delivered of it and not acknowledged comes again, here or elsewhere: do not begin to work on it.
+  # The subscription goes on. A receiver without this method may work on such messages in vain.
 }
 
 struct Chunk {

@@ -265,6 +265,8 @@ struct consumer_session_state {
   /// The new leader delivers again what was out here: nothing of it can be settled any more.
   void lost(std::uint32_t number) {
     auto& p = places[number];
+    if (!p.held.empty() && !opening)
+      args.port->leases_ended(what().subscription, number);
     p.leader = partition_leader_actor{};
     p.joined = p.joining = false;
     p.held.clear();

@@ -6,7 +6,7 @@
 // has its lease kept alive while somebody takes messages, and is given back (uncounted) when nobody
 // does: a slow consumer must not turn what it never looked at into dead letters. With a session all
 // its leases end: the queue is emptied, and acks for what was held go to the next subscription,
-// which says whether they came too late.
+// which says whether they came too late. With a partition's leader those of the partition end.
 #pragma once
 
 #include "net/client/batch.hpp"
@@ -110,6 +110,7 @@ private:
   void take_chunk(wire::Chunk::Reader chunk, std::vector<queued>& into);
   void enqueue(std::vector<queued> fresh);
   void ended(std::uint64_t generation, const client_parts::wire_failure& why);
+  void leases_ended(std::uint64_t generation, std::uint32_t partition);
   void end_for_good(const failure& why);
   void end_subscription(const std::shared_ptr<std::promise<void>>& gone);
   void finish();

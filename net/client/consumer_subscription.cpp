@@ -50,6 +50,12 @@ public:
     return kj::READY_NOW;
   }
 
+  kj::Promise<void> leasesEnded(LeasesEndedContext context) override {
+    if (const auto self = owner_.lock())
+      self->leases_ended(generation_, context.getParams().getPartition());
+    return kj::READY_NOW;
+  }
+
 private:
   std::weak_ptr<impl> owner_;
   std::uint64_t generation_;
@@ -196,6 +202,13 @@ void consumer::impl::ended(std::uint64_t generation, const wire_failure& why) {
   }
   subscription_gone();
   subscribe_later();
+}
+
+/// Others get these messages now: whoever takes one here would work in vain, or after them.
+void consumer::impl::leases_ended(std::uint64_t generation, std::uint32_t partition) {
+  const std::lock_guard lock{mutex_};
+  if (generation == generation_)
+    queue_.forget(partition);
 }
 
 void consumer::impl::end_for_good(const failure& why) {

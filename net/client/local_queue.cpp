@@ -26,6 +26,12 @@ void local_queue::forget(std::uint32_t partition, message_offset offset) {
     erase(found);
 }
 
+void local_queue::forget(std::uint32_t partition) {
+  auto at = by_place_.lower_bound({partition, message_offset{}});
+  while (at != by_place_.end() && at->first.first == partition)
+    at = erase(at);
+}
+
 void local_queue::clear() {
   order_.clear();
   by_place_.clear();

@@ -30,6 +30,7 @@ public:
   /// The first to come. @pre not empty
   [[nodiscard]] queued_message pop();
   void forget(std::uint32_t partition, message_offset offset);
+  void forget(std::uint32_t partition); ///< all that is here of it
   void clear();
 
   /// Calls `keep(queued_message&)` for each message in the ranges, and forgets those of which it

@@ -43,6 +43,13 @@ void connection_port::deliver(subscription_id to, chunks what) {
   });
 }
 
+void connection_port::leases_ended(subscription_id to, std::uint32_t partition) {
+  out_->push([alive = alive_, to, partition] {
+    if (*alive)
+      (*alive)->leases_ended(to, partition);
+  });
+}
+
 void connection_port::session_ended(caf::actor_addr session, failure why) {
   out_->push([alive = alive_, session = std::move(session), why = std::move(why)] {
     if (*alive)
@@ -209,6 +216,21 @@ void connection::send_one(subscription_id to, receiver& r) {
       --found->second.unanswered;
       send_deliveries(to);
     }
+  }));
+}
+
+/// What has not gone out yet stays here; what has is overtaken by nothing: calls arrive in order.
+void connection::leases_ended(subscription_id to, std::uint32_t partition) {
+  const auto found = receivers_.find(to);
+  if (found == receivers_.end())
+    return;
+  std::erase_if(found->second.queue,
+                [partition](const chunk& each) { return each.partition == partition; });
+  auto request = found->second.client.leasesEndedRequest();
+  request.setPartition(partition);
+  tasks_->add(request.send().ignoreResult().catch_([](kj::Exception&& e) {
+    if (e.getType() != kj::Exception::Type::UNIMPLEMENTED) // it works on them in vain
+      kj::throwFatalException(kj::mv(e));
   }));
 }
 

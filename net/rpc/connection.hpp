@@ -21,6 +21,7 @@ public:
       : out_{std::move(out)}, alive_{std::move(alive)} {}
   void answer(call_id call, client_answer what) override;
   void deliver(subscription_id to, chunks what) override;
+  void leases_ended(subscription_id to, std::uint32_t partition) override;
   void session_ended(caf::actor_addr session, failure why) override;
 
 private:
@@ -86,6 +87,7 @@ private:
   };
   void answer(call_id call, client_answer what);
   void deliver(subscription_id to, chunks what);
+  void leases_ended(subscription_id to, std::uint32_t partition);
   void session_ended(const caf::actor_addr& session, const failure& why);
   void renew_admin();
   void send_deliveries(subscription_id to);

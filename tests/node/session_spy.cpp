@@ -23,6 +23,9 @@ public:
     inner_->answer(call, std::move(what));
   }
   void deliver(subscription_id to, chunks what) override { inner_->deliver(to, std::move(what)); }
+  void leases_ended(subscription_id to, std::uint32_t partition) override {
+    inner_->leases_ended(to, partition);
+  }
   void session_ended(caf::actor_addr session, failure why) override {
     inner_->session_ended(std::move(session), std::move(why));
   }

@@ -65,6 +65,12 @@ void fake_depot::release_held() {
   });
 }
 
+void fake_depot::end_leases(const std::string& topic, std::uint32_t partition) {
+  std::promise<void> told;
+  server_->call([&] { server_->end_leases(topic, partition, told); });
+  told.get_future().wait();
+}
+
 std::vector<std::string> fake_depot::log(const std::string& topic, std::uint32_t partition) const {
   return state_->look([&] { return state_->topics.at(topic).partitions.at(partition).bodies; });
 }

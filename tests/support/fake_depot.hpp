@@ -83,6 +83,9 @@ public:
   void send_garbage(bool on);  ///< instead of speaking the protocol, to new connections
   void spoil_batches(bool on); ///< deliver bytes that are no batch
   void release_held();
+  /// As when the partition's leader ends, and no other one is there yet: subscriptions are told,
+  /// and nothing of what they held can be settled. Returns when they have answered.
+  void end_leases(const std::string& topic, std::uint32_t partition);
 
   // ---- what it has seen -----------------------------------------------------------------------
   [[nodiscard]] std::vector<std::string> log(const std::string& topic,

@@ -146,6 +146,12 @@ public:
     }
   }
 
+  kj::Promise<void> end_leases(std::uint32_t partition) {
+    auto request = receiver_.leasesEndedRequest();
+    request.setPartition(partition);
+    return request.send().ignoreResult();
+  }
+
   kj::Promise<void> ack(AckContext context) override {
     using kind = reaction::kind;
     {
@@ -250,6 +256,15 @@ void fake_depot::server::deliver_all() {
   for (auto* each : all)
     if (subscriptions.contains(each))
       each->deliver();
+}
+
+void fake_depot::server::end_leases(const std::string& topic, std::uint32_t partition,
+                                    std::promise<void>& told) {
+  memory.orphan_leases(topic, partition);
+  auto calls = kj::heapArrayBuilder<kj::Promise<void>>(subscriptions.size());
+  for (auto* each : subscriptions)
+    calls.add(each->end_leases(partition));
+  tasks->add(kj::joinPromises(calls.finish()).then([&told] { told.set_value(); }));
 }
 
 // ---- sessions ---------------------------------------------------------------------------------

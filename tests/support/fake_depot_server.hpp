@@ -76,6 +76,7 @@ struct fake_depot::server : kj::TaskSet::ErrorHandler {
   }
 
   void welcome(kj::Own<kj::AsyncIoStream> stream);
+  void end_leases(const std::string& topic, std::uint32_t partition, std::promise<void>& told);
   void drop_all() {
     auto gone = std::make_shared<std::list<kj::Own<connection>>>();
     gone->swap(connections);

@@ -216,6 +216,15 @@ void fake_depot::state::end_leases(const std::string& topic, const std::string& 
   changed();
 }
 
+void fake_depot::state::orphan_leases(const std::string& topic, std::uint32_t partition) {
+  const std::lock_guard lock{mutex};
+  for (auto& [group, deliveries] : topics.at(topic).partitions.at(partition).groups)
+    for (auto& d : deliveries)
+      if (d.now == kept_delivery::state::leased)
+        d.subscription = 0;
+  changed();
+}
+
 bool fake_depot::state::expire_leases() {
   const std::lock_guard lock{mutex};
   const auto now = std::chrono::steady_clock::now();

@@ -72,6 +72,8 @@ struct fake_depot::state {
   void end_leases(const std::string& topic, const std::string& group, std::uint64_t subscription,
                   bool is_counted);
   bool expire_leases();
+  /// Nobody holds what is leased now, and nobody gets it.
+  void orphan_leases(const std::string& topic, std::uint32_t partition);
   template <class Read>
   auto look(Read read) const {
     const std::lock_guard lock{mutex};

@@ -122,6 +122,25 @@ TEST_CASE("an ack that another consumer made too late is counted, and thrown to 
   CHECK(first.flush() == 1);
 }
 
+TEST_CASE("messages whose leases ended with their leader are not handed out, the others are",
+          "[consumer]") {
+  fake_depot depot{{.topics = {{"orders", 2}}}};
+  depot.put("orders", 0, {"a", "b", "c"});
+  client c{depot.address(), quick()};
+  auto consumer = c.subscribe("orders", "g");
+  const auto held = consumer.next(10s);
+  REQUIRE(held);
+  depot.put("orders", 1, {"d"});
+  REQUIRE(depot.eventually([&] { return depot.leased("orders", "g") == 4; }));
+  depot.end_leases("orders", 0);
+  const auto other = consumer.next(10s);
+  REQUIRE(other);
+  CHECK(other->body() == "d");
+  CHECK_FALSE(consumer.next(0ms));
+  CHECK_THROWS_AS(consumer.ack_and_wait(*held), client_error);
+  consumer.ack_and_wait(*other);
+}
+
 TEST_CASE("an ack that the node refuses for now is sent again", "[consumer]") {
   fake_depot depot{{.topics = {{"orders", 1}}}};
   depot.put("orders", 0, {"x"});

@@ -56,6 +56,18 @@ TEST_CASE("a message that comes again replaces the delivery that has run out", "
   CHECK(queue.pop().content.attempt() == 2);
 }
 
+TEST_CASE("a partition leaves the local queue whole, and nothing else does", "[consumer]") {
+  local_queue queue;
+  for (const auto offset : {0, 4, 9})
+    for (const auto partition : {0, 1, 2})
+      queue.push(make(static_cast<std::uint32_t>(partition), static_cast<std::uint64_t>(offset)));
+  queue.forget(1);
+  queue.forget(3);
+  CHECK(queue.bytes() == 60);
+  CHECK(drain(queue) == std::vector<std::string>{"orders/0/0", "orders/2/0", "orders/0/4",
+                                                 "orders/2/4", "orders/0/9", "orders/2/9"});
+}
+
 TEST_CASE("what is settled leaves the local queue, and nothing else does", "[consumer]") {
   local_queue queue;
   for (std::uint64_t offset = 0; offset < 10; ++offset)
