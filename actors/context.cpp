@@ -24,6 +24,13 @@ failure to_failure(const caf::error& why) {
   if (why == caf::sec::request_timeout)
     return {ec::timed_out, "a part of the node did not answer in time; the request may have taken "
                            "effect: repeat it"};
+  if (why == caf::sec::request_receiver_down)
+    return {ec::timed_out,
+            "a part of the node ended before it answered; the request may have taken "
+            "effect: repeat it"};
+  if (why == caf::sec::invalid_argument) // asked was an empty handle: nobody has the role
+    return {ec::stopping, "a part of the node is being started again, or the node is stopping; "
+                          "nothing was done: repeat it"};
   return {ec::internal, "a part of the node failed: " + caf::to_string(why)};
 }
 

@@ -76,8 +76,9 @@ namespace waybill {
 // ---- Failures between actors
 // ----------------------------------------------------------------------
 
-/// A failure as CAF carries it, and back. Errors of CAF's own (a time-out, an actor that is gone)
-/// become `timed_out` or `internal`, with CAF's words.
+/// A failure as CAF carries it, and back. Errors of CAF's own: nobody answered, in time or before
+/// they ended, is `timed_out`; nobody was there to be asked (an empty handle) is `stopping`; both
+/// may be repeated. All others are `internal`, with CAF's words.
 [[nodiscard]] caf::error to_error(const failure& why);
 [[nodiscard]] failure to_failure(const caf::error& why);
 

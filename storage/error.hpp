@@ -17,7 +17,7 @@ enum class ec : std::uint8_t {
   overloaded = 2,        ///< a queue is full; repeat later
   storage_failed = 3,    ///< what is on the disk is unknown; the node lets go and stops
   stopping = 4,          ///< the node is stopping cleanly
-  timed_out = 5,         ///< no answer in time; the outcome is unknown
+  timed_out = 5,         ///< no answer, in time or at all; the outcome is unknown
   disk_full = 6,         ///< free space is below `storage.disk-free-min`
   partition_offline = 7, ///< no replica can serve it
   unknown_topic = 8,
