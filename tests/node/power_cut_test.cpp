@@ -97,16 +97,21 @@ TEST_CASE("what was confirmed outlives power cuts at any moment") {
   clients.stop_consumers();
   for (const auto& each : clients.violations())
     FAIL_CHECK(each);
-  for (const auto& each : clients.violations_of_books())
+  const auto wrong_in_books = clients.violations_of_books();
+  for (const auto& each : wrong_in_books)
     FAIL_CHECK(each);
   std::printf(
       "%llu power cuts, %llu of them while starting; %llu messages confirmed, %llu consumed, "
-      "%llu more than once; a node without power ends within %lld ms\n",
+      "%llu more than once; confirmed and not consumed: %llu; published twice: %llu; "
+      "the books %s; a node without power ends within %lld ms\n",
       static_cast<unsigned long long>(env.counters().power_cuts),
       static_cast<unsigned long long>(power.while_starting),
       static_cast<unsigned long long>(clients.confirmed()),
       static_cast<unsigned long long>(clients.consumed()),
       static_cast<unsigned long long>(clients.delivered_again()),
+      static_cast<unsigned long long>(clients.missing()),
+      static_cast<unsigned long long>(clients.published_twice()),
+      wrong_in_books.empty() ? "balance" : "DO NOT BALANCE",
       static_cast<long long>(power.longest_end.count()));
   CHECK(power.longest_end < milliseconds{10'000});
 }

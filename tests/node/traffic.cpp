@@ -239,6 +239,23 @@ std::uint64_t traffic::delivered_again() const {
       std::ranges::count_if(deliveries_, [](const auto& d) { return d.second.deliveries > 1; }));
 }
 
+std::uint64_t traffic::missing() const {
+  const std::lock_guard lock{guard_};
+  return static_cast<std::uint64_t>(std::ranges::count_if(receipts_, [this](const auto& each) {
+    const auto& r = each.second;
+    return !deliveries_.contains(message_id(r.topic, r.partition, r.offset));
+  }));
+}
+
+std::uint64_t traffic::published_twice() const {
+  const std::lock_guard lock{guard_};
+  std::map<own_number, std::uint64_t> ids;
+  for (const auto& [id, d] : deliveries_)
+    ++ids[d.who];
+  return static_cast<std::uint64_t>(
+      std::ranges::count_if(ids, [](const auto& each) { return each.second > 1; }));
+}
+
 std::vector<std::string> traffic::violations() const {
   const std::lock_guard lock{guard_};
   auto found = troubles_;

@@ -52,6 +52,10 @@ public:
   /// What the node's books say that they should not, after everything was consumed: every partition
   /// balances, and the group has acknowledged all that was confirmed.
   [[nodiscard]] std::vector<std::string> violations_of_books() const;
+  /// Of the confirmed messages, how many no consumer got.
+  [[nodiscard]] std::uint64_t missing() const;
+  /// How many of the producers' messages consumers got under more than one id.
+  [[nodiscard]] std::uint64_t published_twice() const;
   /// How many messages were delivered more than once; allowed, but worth knowing.
   [[nodiscard]] std::uint64_t delivered_again() const;
   /// The highest attempt that any delivery had.
