@@ -47,3 +47,16 @@ TEST_CASE("every limit ends as the page says, with an alarm before it where the 
       std::fflush(stdout);
     }
 }
+
+TEST_CASE("an alarm of a limit goes with what it is about, and comes again with the node") {
+  small_house house{{.flags = {flag("delivery.groups-max", 1)}, .others_may_wait = true}};
+  const std::string key = "delivery.groups-max of orders#0";
+  house.admin().create_topic("orders", 1);
+  house.admin().set_group("orders", "billing", {});
+  CHECK(comes_true(patience, [&] { return house.is_near(key); }));
+  house.restart();
+  CHECK(comes_true(patience, [&] { return house.is_near(key); }));
+  house.admin().delete_topic("orders");
+  house.expect_over(key);
+  house.finish();
+}
