@@ -98,6 +98,15 @@ void traffic::trouble(std::string words) {
     troubles_.push_back(std::move(words));
 }
 
+void traffic::await_room() const {
+  const auto is_full = [this] {
+    const std::lock_guard lock{guard_};
+    return receipts_.size() > consumed_.size() + options_.backlog_max;
+  };
+  while (producing_ && is_full())
+    std::this_thread::sleep_for(milliseconds{1});
+}
+
 void traffic::produce(std::size_t who) try {
   const auto name = "producer-" + std::to_string(who);
   auto depot = make_client(name);
@@ -112,6 +121,7 @@ void traffic::produce(std::size_t who) try {
   window out{options_.window, abandoned_}; // outlives the producer, whose callbacks leave it
   auto sender = depot.producer(options_.topic, options);
   for (std::uint64_t number = 1; producing_; ++number) {
+    await_room();
     out.enter();
     sender.send_async({.body = body_of(who, number)}, [this, who, number, &out](
                                                           const result<receipt>& got, const auto&) {

@@ -26,6 +26,9 @@ struct traffic_options {
   std::uint32_t window = 200; ///< messages of one producer without an answer
   /// Between one message and the next of a producer.
   std::chrono::microseconds pause{300};
+  /// Confirmed and not consumed; beyond it producers wait. Else they run away from consumers where
+  /// the machine is slow, and what is left at the end takes longer than anybody waits.
+  std::uint64_t backlog_max = 2'000;
   std::uint32_t credit = 100;
   milliseconds delivery_timeout{60'000};
 };
@@ -72,6 +75,8 @@ private:
   };
 
   void produce(std::size_t who);
+  /// Returns when consumers have caught up, or nobody is to produce any more.
+  void await_room() const;
   void consume(std::size_t who);
   void taken(const message& m);
   void acked(const message& m);
