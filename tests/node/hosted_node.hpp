@@ -17,7 +17,7 @@ namespace waybill::test {
 struct hosting {
   fault_env* env = nullptr; ///< null: the machine's files
   std::string directory = "/data/node";
-  std::vector<std::string> flags{}; ///< further ones, `--group.key=value`
+  std::vector<std::string> flags{};           ///< further ones, `--group.key=value`
   std::function<std::uint64_t()> disk_free{}; ///< null: as the machine's disk says
   /// Limits by key, beside the flags: out of their range if need be.
   std::vector<std::pair<std::string, limit_value>> bounds{};
