@@ -1,5 +1,5 @@
 // `waybill consume`: bodies to standard output, each acknowledged only after it was written out.
-#include "apps/waybill/command.hpp"
+#include "apps/waybill/consume.hpp"
 #include "apps/waybill/message_text.hpp"
 #include "apps/waybill/output.hpp"
 #include "apps/waybill/signals.hpp"
@@ -17,6 +17,7 @@ constexpr const char* explanation =
     R"(Example:
   waybill consume orders --group billing >> orders.txt
   waybill consume orders --group billing --max 10 --format json | jq .body
+  waybill consume orders --group billing --exec ./charge --jobs 4
   waybill consume orders --group billing --no-ack       (a look at what comes next)
 
 A message is acknowledged when its line was handed to standard output, not before; so one that was
@@ -29,8 +30,17 @@ of it back uncounted, and then writes it out.
 --ids FILE gets the id of each message that was written out, before its acknowledgement is sent; a
 message that came twice stands there twice.
 
-Without --max and --idle-exit it goes on until SIGINT or SIGTERM, which end it cleanly.
-Exit status: 0 done; 1 stopped before --max, the reader of the output left, or any other failure.)";
+--exec CMD gives each message to a command, `/bin/sh -c CMD`, on its standard input (the body; with
+--format json: id, key, headers and body as an object). Exit status 0 acknowledges it. Anything else is
+a failed attempt with that status as the reason: it comes again by the group's policy, and ends in the
+dead letters. The command finds WAYBILL_ID, WAYBILL_KEY, WAYBILL_ATTEMPT, WAYBILL_HEADERS (JSON),
+WAYBILL_TOPIC, WAYBILL_GROUP, WAYBILL_PARTITION, WAYBILL_OFFSET and WAYBILL_PUBLISHED in its environment.
+Its lease is kept for as long as it runs: --exec-timeout bounds that.
+
+Without --max and --idle-exit it goes on until SIGINT or SIGTERM, which end it cleanly: commands that
+run are waited for. A second signal ends it at once.
+Exit status: 0 done; 3 commands failed; 1 stopped before --max, the reader of the output left, or any
+other failure.)";
 
 // A second: a wait of the library that a signal does not end must not be felt.
 constexpr milliseconds wait_at_once{100};
@@ -39,13 +49,7 @@ constexpr std::size_t written_messages_at_once = 10'000;
 // The lease is 30 s unless told otherwise: a look must be over long before.
 constexpr milliseconds look_at_most{10'000};
 
-struct settings {
-  std::string topic, group, format, ids, name;
-  std::optional<std::uint64_t> max;
-  std::optional<milliseconds> idle_exit;
-  bool no_ack = false;
-  std::uint32_t credit = 1'000;
-};
+constexpr std::uint32_t credit_messages = 1'000; // unless told otherwise
 
 /// Messages taken together, and the text that they make: written once, then acknowledged.
 struct taken_messages {
@@ -56,9 +60,7 @@ struct taken_messages {
 
 class consume_run {
 public:
-  consume_run(context& c, settings s)
-      : c_{c}, s_{std::move(s)}, as_json_{s_.format == "json" ||
-                                          (s_.format.empty() && c.json_wanted)} {
+  consume_run(context& c, consume_settings s) : c_{c}, s_{std::move(s)}, as_json_{s_.as_json(c)} {
     if (!s_.ids.empty())
       ids_.emplace(s_.ids, output_file::opening::anew);
   }
@@ -67,10 +69,10 @@ public:
     client depot = c_.connect();
     consume_options options;
     options.name = s_.name;
-    options.credit_messages = s_.credit;
+    options.credit_messages = s_.credit.value_or(credit_messages);
     if (s_.max)
       options.credit_messages = static_cast<std::uint32_t>(
-          std::min<std::uint64_t>(s_.no_ack ? 100'000 : s_.credit, *s_.max));
+          std::min<std::uint64_t>(s_.no_ack ? 100'000 : options.credit_messages, *s_.max));
     if (s_.max == 0u)
       return status::done;
     consumer from = depot.subscribe(s_.topic, s_.group, options);
@@ -215,7 +217,7 @@ private:
   }
 
   context& c_;
-  settings s_;
+  consume_settings s_;
   bool as_json_;
   std::optional<output_file> ids_;
   clock::time_point start_, heard_;
@@ -229,7 +231,7 @@ private:
 void add_consume_command(CLI::App& app, context& c) {
   auto* command =
       app.add_subcommand("consume", "Write messages out, and acknowledge what was written");
-  auto s = std::make_shared<settings>();
+  auto s = std::make_shared<consume_settings>();
   command->add_option("TOPIC", s->topic, "Where from")->required();
   command->add_option("--group", s->group, "The group that shares the work; created if it is new")
       ->required();
@@ -238,14 +240,30 @@ void add_consume_command(CLI::App& app, context& c) {
                bare_number::is_seconds);
   command->add_option("--format", s->format, "raw (bodies) or json; with --json: json")
       ->check(CLI::IsMember({"raw", "json"}));
-  command->add_flag("--no-ack", s->no_ack, "Look only: everything is given back, uncounted");
-  command->add_option("--credit", s->credit, "Messages held unacknowledged at once")
-      ->check(CLI::Range(1u, 100'000u))
-      ->capture_default_str();
+  auto* look =
+      command->add_flag("--no-ack", s->no_ack, "Look only: everything is given back, uncounted");
+  auto* exec = command->add_option("--exec", s->exec, "Run this by the shell for each message")
+                   ->type_name("CMD")
+                   ->excludes(look);
+  command->add_option("--jobs", s->jobs, "Commands at once (1)")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 1'000u))
+      ->needs(exec);
+  add_duration(*command, "--exec-timeout", s->exec_timeout, "A command that takes longer is killed")
+      ->needs(exec);
+  command
+      ->add_option("--credit", s->credit,
+                   "Messages held unacknowledged at once (1,000; with --exec: twice the jobs)")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 100'000u));
   command->add_option("--ids", s->ids, "Gets a message id per line written out")->type_name("FILE");
   command->add_option("--name", s->name, "This consumer's name, for people");
   command->footer(explanation);
-  command->callback([s, &c] { c.run = [s, &c] { return consume_run{c, *s}.run(); }; });
+  command->callback([s, &c] {
+    c.run = [s, &c] {
+      return s->exec.empty() ? consume_run{c, *s}.run() : consume_by_command(c, *s);
+    };
+  });
 }
 
 } // namespace waybill::cli
