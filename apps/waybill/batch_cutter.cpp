@@ -9,7 +9,7 @@ namespace waybill::cli {
 
 std::vector<line_batch> batch_cutter::add(numbered_line line, cut where) {
   WAYBILL_ASSERT(line.number > 0);
-  WAYBILL_ASSERT(open_.lines.empty() || open_.last() + 1 == line.number);
+  WAYBILL_ASSERT(open_.lines.empty() || open_.last() < line.number);
   std::vector<line_batch> complete;
   const auto close = [&] {
     if (auto taken = take())
@@ -19,8 +19,8 @@ std::vector<line_batch> batch_cutter::add(numbered_line line, cut where) {
   const bool alone = line.body.size() > options_.alone_bytes;
   if (alone || bytes_ + bytes > options_.batch_bytes_max)
     close();
-  const bool block_ends = line.number % options_.block_lines == 0;
-  open_.block = block_of(line.number);
+  open_.block = block();
+  const bool block_ends = ++taken_ % options_.block_lines == 0;
   open_.alone = alone;
   open_.lines.push_back(std::move(line));
   bytes_ += bytes;

@@ -1,6 +1,6 @@
 // Cuts the lines of a resumable publish into batches by a rule that knows no time, so that the same
-// input gives the same batches again: a block of lines belongs to one partition; within it a batch
-// ends at so many bytes; a large line travels alone.
+// input gives the same batches again: a block of so many of the lines that it is given belongs to
+// one partition; within it a batch ends at so many bytes; a large line travels alone.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct numbered_line {
 
 struct line_batch {
   std::uint64_t block = 0;
-  std::vector<numbered_line> lines; ///< consecutive, at least one
+  std::vector<numbered_line> lines; ///< at least one
   bool alone = false;               ///< one line, too large for company
   [[nodiscard]] std::uint64_t last() const { return lines.back().number; }
 };
@@ -34,12 +34,10 @@ public:
   enum class cut { by_rule, after_this };
 
   explicit batch_cutter(options o) : options_{o} {}
-  /// The block that a line belongs to, whatever was cut before.
-  [[nodiscard]] std::uint64_t block_of(std::uint64_t number) const {
-    return (number - 1) / options_.block_lines;
-  }
+  /// The block that the next line belongs to, whatever was cut before.
+  [[nodiscard]] std::uint64_t block() const { return taken_ / options_.block_lines; }
   /// Takes the next line. @returns the batches that are complete now, in order
-  /// @pre numbers are consecutive
+  /// @pre numbers ascend
   [[nodiscard]] std::vector<line_batch> add(numbered_line line, cut where);
   /// What waits for more lines.
   [[nodiscard]] std::optional<line_batch> take();
@@ -48,6 +46,7 @@ private:
   options options_;
   line_batch open_;
   std::size_t bytes_ = 0;
+  std::uint64_t taken_ = 0; ///< lines so far
 };
 
 } // namespace waybill::cli

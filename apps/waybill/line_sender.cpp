@@ -13,7 +13,8 @@ namespace {
 bool is_about_size(ec code) { return code == ec::message_too_large || code == ec::batch_too_large; }
 
 outgoing_message message_of(const envelope& e, std::string body) {
-  return {.key = e.key, .headers = e.extra, .body = std::move(body)};
+  std::string key{e.key_of(body)};
+  return {.key = std::move(key), .headers = e.extra, .body = std::move(body)};
 }
 
 batch_cutter::options cutter_options(const envelope& e) {
@@ -25,6 +26,18 @@ batch_cutter::options cutter_options(const envelope& e) {
 }
 
 } // namespace
+
+std::string_view envelope::key_of(std::string_view line) const {
+  if (key_field == 0)
+    return key;
+  for (std::uint32_t field = 1; field < key_field; ++field) {
+    const auto end = line.find(separator);
+    if (end == std::string_view::npos)
+      return {};
+    line.remove_prefix(end + 1);
+  }
+  return line.substr(0, line.find(separator));
+}
 
 // ---- What is shared
 // -------------------------------------------------------------------------------
@@ -158,29 +171,38 @@ numbered_sender::numbered_sender(producer p, envelope e, std::shared_ptr<send_st
                                  std::uint64_t recorded)
     : producer_{std::move(p)}, envelope_{std::move(e)}, state_{std::move(state)},
       recorded_{recorded}, partitions_{producer_.partitions()}, last_{producer_.last_numbers()},
-      cutter_{cutter_options(envelope_)}, lanes_{std::make_shared<lanes>()} {
+      cutters_(envelope_.key_field == 0 ? 1 : partitions_, batch_cutter{cutter_options(envelope_)}),
+      lanes_{std::make_shared<lanes>()} {
   last_.resize(partitions_);
   lanes_->busy.resize(partitions_);
 }
 
-std::uint32_t numbered_sender::partition_of(std::uint64_t block) const {
-  if (!envelope_.key.empty())
-    return partition_of_key(envelope_.key, partitions_);
-  return static_cast<std::uint32_t>(block % partitions_);
+/// A line without a key goes where its block does, or its number when others have keys.
+std::uint32_t numbered_sender::partition_of(const numbered_line& line) const {
+  if (const auto key = envelope_.key_of(line.body); !key.empty())
+    return partition_of_key(key, partitions_);
+  const auto at = envelope_.key_field == 0 ? cutters_.front().block() : line.number;
+  return static_cast<std::uint32_t>(at % partitions_);
+}
+
+batch_cutter& numbered_sender::cutter_of(std::uint32_t partition) {
+  return envelope_.key_field == 0 ? cutters_.front() : cutters_[partition];
 }
 
 void numbered_sender::send(numbered_line line) {
   // A batch that ended here in an earlier run ends here again, and the rest of its block follows.
-  const auto partition = partition_of(cutter_.block_of(line.number));
+  const auto partition = partition_of(line);
   const auto where = line.number == last_[partition].value ? batch_cutter::cut::after_this
                                                            : batch_cutter::cut::by_rule;
-  for (auto& batch : cutter_.add(std::move(line), where))
-    submit(std::move(batch));
+  for (auto& batch : cutter_of(partition).add(std::move(line), where))
+    submit(partition, std::move(batch));
+  open_ = partition;
 }
 
 void numbered_sender::idle() {
-  if (auto batch = cutter_.take())
-    submit(std::move(*batch));
+  for (std::uint32_t at = 0; at < cutters_.size(); ++at)
+    if (auto batch = cutters_[at].take())
+      submit(envelope_.key_field == 0 ? open_ : at, std::move(*batch));
 }
 
 void numbered_sender::finish() {
@@ -193,8 +215,7 @@ void numbered_sender::settle_earlier(const line_batch& batch, fate how) {
     state_->log.settle(line.number, {how, {}, {}, line.newline});
 }
 
-void numbered_sender::submit(line_batch batch) {
-  const auto partition = partition_of(batch.block);
+void numbered_sender::submit(std::uint32_t partition, line_batch batch) {
   const bool taken = batch.last() <= last_[partition].value;
   if (batch.last() <= recorded_) {
     if (taken)

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace waybill::cli {
@@ -50,7 +51,11 @@ private:
 /// What each message carries besides its line.
 struct envelope {
   std::string key;
+  std::uint32_t key_field = 0; ///< 0: `key`; else the key is this field of the line, from 1 on
+  char separator = '\t';
   headers extra;
+  /// Empty: the line has no such field, or nothing in it.
+  [[nodiscard]] std::string_view key_of(std::string_view line) const;
 };
 
 class line_sender {
@@ -79,9 +84,9 @@ private:
 };
 
 /// Batches are numbered by their last line. Lines are dealt to partitions in blocks, by line number
-/// alone, and a partition has one batch under way: so what the node has of a partition is all lines
-/// of its blocks up to the last number, without a gap, and a later run knows exactly what is
-/// missing.
+/// alone, or each by its own key; and a partition has one batch under way: so what the node has of
+/// a partition is all of its lines up to the last number, without a gap, and a later run knows
+/// exactly what is missing.
 class numbered_sender final : public line_sender {
 public:
   /// `recorded`: how many lines have their receipt from an earlier run.
@@ -94,8 +99,9 @@ public:
 
 private:
   struct lanes; // which partitions have a batch under way
-  [[nodiscard]] std::uint32_t partition_of(std::uint64_t block) const;
-  void submit(line_batch batch);
+  [[nodiscard]] std::uint32_t partition_of(const numbered_line& line) const;
+  [[nodiscard]] batch_cutter& cutter_of(std::uint32_t partition);
+  void submit(std::uint32_t partition, line_batch batch);
   void settle_earlier(const line_batch& batch, fate how);
 
   producer producer_;
@@ -103,8 +109,9 @@ private:
   std::shared_ptr<send_state> state_;
   std::uint64_t recorded_;
   std::uint32_t partitions_;
-  std::vector<batch_number> last_; // per partition, what the node had at the start
-  batch_cutter cutter_;
+  std::vector<batch_number> last_;    // per partition, what the node had at the start
+  std::vector<batch_cutter> cutters_; // one, or one per partition when each line has its own key
+  std::uint32_t open_ = 0;            // the partition of what waits in the only one
   std::shared_ptr<lanes> lanes_;
 };
 

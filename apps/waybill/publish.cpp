@@ -20,14 +20,19 @@ namespace {
 constexpr const char* explanation =
     R"(Example:
   waybill publish orders orders.txt --key shop-7 --receipts receipts.txt
+  waybill publish orders orders.csv --key-field 2 --separator ,
   generate | waybill publish orders --header source=till --unconfirmed lost.txt
   waybill publish orders orders.txt --producer import-2026-01     (run it again after a crash)
 
 A message is a line without its newline; empty lines count, and so does a last line without one. Lines
 may hold any bytes. A line that the node does not take for its size is given up on, the others go on.
 
+--key-field N takes the key out of each line: its Nth field, from 1 on, between separators (a tab, or
+--separator C; quotes mean nothing). The body is the whole line all the same. A line without that field,
+or with nothing in it, is sent without a key, and counted.
+
 --producer NAME makes the publish resumable. Lines are numbered from 1 and dealt to the partitions in
-blocks of 1,000; the node tells how far it has each partition, those lines are passed over, and the
+blocks of 1,000, or by their keys; the node tells how far it has each partition, those lines are passed over, and the
 rest is sent. So the same command on the same input (or on one that has grown at its end) doubles
 nothing. It holds for as long as the node remembers the producer (7 days without use, by default) and
 while only one process uses the name: a second one fences the first. After a failure it stops instead
@@ -43,6 +48,8 @@ Exit status: 0 every line is confirmed; 3 lines were given up on; 1 any other fa
 
 struct settings {
   std::string topic, file = "-", key, producer, receipts, unconfirmed;
+  std::uint32_t key_field = 0;
+  std::string separator = "\t";
   std::vector<std::string> headers;
   bool whole = false;
   std::uint32_t attempts = 4;
@@ -119,12 +126,11 @@ public:
     const auto opening =
         s_.producer.empty() ? output_file::opening::anew : output_file::opening::go_on;
     state_ = std::make_shared<send_state>(outcome_log::files{s_.receipts, opening, s_.unconfirmed});
-    envelope e{s_.key, extra};
+    envelope_ = {s_.key, s_.key_field, s_.separator.front(), extra};
     if (s_.producer.empty())
-      sender_ = std::make_unique<plain_sender>(std::move(opened), std::move(e), state_);
+      sender_ = std::make_unique<plain_sender>(std::move(opened), envelope_, state_);
     else
-      sender_ =
-          std::make_unique<numbered_sender>(std::move(opened), std::move(e), state_, recorded);
+      sender_ = std::make_unique<numbered_sender>(std::move(opened), envelope_, state_, recorded);
     start_ = std::chrono::steady_clock::now();
     {
       const progress shown{c_.err, [this] { return progress_line(); }};
@@ -152,6 +158,7 @@ private:
       switch (item.what) {
       case line_reader::kind::line:
         state_->log.begin(++lines_);
+        without_key_ += s_.key_field > 0 && envelope_.key_of(item.bytes).empty();
         sender_->send({lines_, std::move(item.bytes), item.newline});
         break;
       case line_reader::kind::piece:
@@ -234,6 +241,9 @@ private:
     }
     if (!trouble_.empty())
       c_.err.note(trouble_);
+    if (without_key_ > 0)
+      c_.err.note(counted(without_key_, "line") + " had no field " + grouped(s_.key_field) +
+                  ", or nothing in it: sent without a key.");
     const double took = seconds();
     const double rate = static_cast<double>(t.confirmed) / std::max(took, 1e-6);
     if (c_.json_wanted) {
@@ -243,6 +253,7 @@ private:
                        {"confirmed_earlier", t.earlier},
                        {"given_up", t.given_up},
                        {"receipts_missing", t.receipts_missing},
+                       {"without_key", s_.key_field > 0 ? json(without_key_) : json(nullptr)},
                        {"bytes_read", bytes_read_.load()},
                        {"seconds", took},
                        {"messages_per_second", rate},
@@ -261,10 +272,11 @@ private:
   settings s_;
   input_file input_;
   line_reader reader_;
+  envelope envelope_;
   std::shared_ptr<send_state> state_;
   std::unique_ptr<line_sender> sender_;
   std::chrono::steady_clock::time_point start_;
-  std::uint64_t lines_ = 0;
+  std::uint64_t lines_ = 0, without_key_ = 0;
   std::atomic<std::uint64_t> bytes_read_ = 0; // read by the progress thread
   bool passing_over_ = false;
   std::string trouble_;
@@ -277,8 +289,20 @@ void add_publish_command(CLI::App& app, context& c) {
   auto s = std::make_shared<settings>();
   command->add_option("TOPIC", s->topic, "Where to")->required();
   command->add_option("FILE", s->file, "What to send; - or nothing: standard input");
-  command->add_flag("--whole", s->whole, "The whole input is one message");
-  command->add_option("--key", s->key, "Key of every message: chooses the partition");
+  auto* whole = command->add_flag("--whole", s->whole, "The whole input is one message");
+  auto* key = command->add_option("--key", s->key, "Key of every message: chooses the partition");
+  auto* field =
+      command->add_option("--key-field", s->key_field, "The key is this field of the line")
+          ->check(CLI::Range(1u, 1'000'000u))
+          ->type_name("N")
+          ->excludes(key)
+          ->excludes(whole);
+  command->add_option("--separator", s->separator, "Between fields: one character (a tab)")
+      ->type_name("C")
+      ->needs(field)
+      ->check([](const std::string& text) {
+        return text.size() == 1 ? std::string{} : "--separator wants one character (of one byte)";
+      });
   command->add_option("--header", s->headers, "A header of every message; repeatable")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);

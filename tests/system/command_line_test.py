@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""What the command line does beyond the main job: keys out of lines, and commands for messages.
+
+Example: tests/system/command_line_test.py --bin build/release/apps
+"""
+import argparse
+import collections
+import json
+import os
+import pathlib
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import programs  # noqa: E402  (beside this file)
+
+say = programs.say
+
+
+def must(what, condition, found=None):
+    if not condition:
+        sys.exit(f"not true: {what}" + ("" if found is None else f"; found: {found!r}"))
+
+
+def read_all(cli, topic, group):
+    return [json.loads(line) for line in
+            cli.call("consume", topic, "--group", group, "--idle-exit", "1s", "--format", "json").splitlines()]
+
+
+def keys_out_of_lines(cli, work):
+    """Each line's key is its second field; the run is broken off and goes on, and doubles nothing."""
+    cli.call("topic", "create", "visits", "--partitions", "4")
+    lines = [f"{n},user-{n * 7 % 50},page {n % 13}" if n % 100 else f"{n} without fields"
+             for n in range(1, 20_001)]
+    source = work / "visits.csv"
+    words = ("publish", "visits", source, "--key-field", "2", "--separator", ",", "--producer", "import",
+             "--receipts", work / "receipts")
+    first_lines = 7_777
+    source.write_text("".join(f"{line}\n" for line in lines[:first_lines]))
+    first = json.loads(cli.call(*words, "--json"))
+    must("the first part is confirmed", first["confirmed"] == first_lines, first)
+    source.write_text("".join(f"{line}\n" for line in lines))
+    second = json.loads(cli.call(*words, "--json"))
+    must("only the rest is sent", second["confirmed"] == len(lines) - first_lines, second)
+    must("lines without a key are counted", second["without_key"] == len(lines) // 100, second)
+    must("a receipt for each line", len((work / "receipts").read_text().splitlines()) == len(lines))
+
+    found = read_all(cli, "visits", "readers")
+    must("each line is there once", sorted(m["body"] for m in found) == sorted(lines), len(found))
+    partitions = collections.defaultdict(set)
+    order = collections.defaultdict(list)
+    for m in found:
+        fields = m["body"].split(",")
+        must("the key is the field", m["key"] == (fields[1] if len(fields) > 1 else ""), m)
+        if m["key"]:
+            partitions[m["key"]].add(m["id"].split("/")[1])
+            order[m["key"]].append(int(fields[0]))
+    must("a key has one partition", all(len(p) == 1 for p in partitions.values()), dict(partitions))
+    must("keys are spread", len(set.union(*partitions.values())) == 4)
+    must("a key's messages are in order", all(numbers == sorted(numbers) for numbers in order.values()))
+    say(f"keys: {len(found):,} lines under {len(partitions)} keys, each once, in order of its key")
+
+
+def commands_for_messages(cli, work):
+    """A command per message, four at once: success acknowledges, failure ends in the dead letters."""
+    cli.call("topic", "create", "jobs", "--partitions", "2")
+    cli.call("group", "set", "jobs", "workers", "--attempts", "2", "--delay", "10ms")
+    bodies = [f"job {n}" for n in range(40)]
+    cli.call("publish", "jobs", "--header", "source=test", lines=bodies)
+    script = ('body=$(cat); echo "$WAYBILL_ID $WAYBILL_ATTEMPT $body"; '
+              'case "$body" in "job 7") exit 3;; "job 8") kill -9 $$;; esac')
+    run = cli.begin("consume", "jobs", "--group", "workers", "--exec", script, "--jobs", "4",
+                    "--idle-exit", "2s", "--json", stdout=-1, stderr=-1, text=True)
+    output, told = run.communicate(timeout=60)
+    must("status 3, since commands failed", run.returncode == 3, (run.returncode, told))
+    summary = json.loads(told.splitlines()[-1])
+    must("38 done, and four attempts failed", (summary["acknowledged"], summary["failed"]) == (38, 4), summary)
+    seen = collections.Counter(line.split(" ", 2)[2] for line in output.splitlines())
+    must("each job was done once, the two that fail twice",
+         seen == collections.Counter(bodies + ["job 7", "job 8"]), seen)
+    letters = cli.objects("dlq", "list", "jobs", "--group", "workers")
+    dead = {cli.objects("dlq", "show", "jobs", letter["id"], "--group", "workers")[0]["body"]: letter
+            for letter in letters}
+    must("both are dead letters", set(dead) == {"job 7", "job 8"}, dead)
+    must("with the status as the reason", dead["job 7"]["reason"] == "exit status 3", dead["job 7"])
+    must("and the signal", "signal 9" in dead["job 8"]["reason"], dead["job 8"])
+    must("after two attempts", all(letter["attempts"] == 2 for letter in dead.values()))
+    say("commands: 38 jobs done, two that failed are dead letters with their reasons")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=pathlib.Path, required=True, help="the build's apps folder")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="waybill-command-line-") as directory:
+        work = pathlib.Path(directory)
+        port = programs.free_port()
+        node = programs.Node(options.bin, work / "data", port, work / "node.log")
+        node.start()
+        try:
+            cli = programs.CommandLine(options.bin, port)
+            keys_out_of_lines(cli, work)
+            commands_for_messages(cli, work)
+            status, _ = cli.audit()
+            must("the books balance", status == 0)
+            node.stop()
+        finally:
+            node.kill_if_alive()
+
+
+if __name__ == "__main__":
+    main()
