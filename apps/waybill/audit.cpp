@@ -6,6 +6,8 @@
 #include "apps/waybill/text.hpp"
 
 #include <atomic>
+#include <cstdlib>
+#include <future>
 
 namespace waybill::cli {
 
@@ -19,9 +21,16 @@ constexpr const char* explanation =
 Reads all that the log of each partition holds, checks the chain of hashes, counts, and compares:
   a partition   confirmed = live + dropped
   a group       arrived = acked + ready + leased + delayed + dead + redriven + purged + for others
-A partition that cannot be read, being offline for example, is waited for (--timeout) and counts as one
-that does not balance; the others are told.
-Exit status: 0 the books balance; 1 they do not, or could not be read.)";
+A partition that is offline, cannot be read or does not answer in time was NOT AUDITED: nothing was
+compared, so nothing is said of its books; the others are told. --timeout is for each partition, whose
+log is read as a whole: 11 minutes if nothing is said (30 s for one that is offline).
+With --json a partition has "audited", and "balances" is null where nothing was compared.
+Exit status: 0 the books balance; 1 they do not, or not all of them could be audited.)";
+
+/// The node ends an audit of its own after 10 minutes (docs/guarantees.md, section 6), and says so:
+/// whoever gives up before that hears nothing.
+constexpr milliseconds walk_patience{11 * 60'000};
+constexpr milliseconds look_again{100};
 
 /// The sums once more on this side: the node's word alone is no proof.
 bool adds_up(const group_books& g) {
@@ -45,7 +54,7 @@ json group_json(const group_books& g) {
 }
 
 struct verdicts {
-  std::uint64_t partitions = 0, groups = 0, confirmed = 0, entries = 0, wrong = 0;
+  std::uint64_t partitions = 0, groups = 0, confirmed = 0, entries = 0, wrong = 0, unread = 0;
 };
 
 class audit_run {
@@ -53,21 +62,21 @@ public:
   explicit audit_run(context& c) : c_{c} {}
 
   status run(const std::string& topic) {
-    client depot = c_.connect();
+    client desk = c_.connect();
+    client walker = c_.connect(walk_patience);
     std::vector<topic_info> topics;
     if (topic.empty())
-      topics = depot.list_topics();
+      topics = desk.list_topics();
     else
-      topics.push_back(depot.describe_topic(topic));
+      topics.push_back(desk.describe_topic(topic));
     {
       const progress shown{c_.err, [this] {
                              return progress_text({audited_, "partition", 0, -1});
                            }};
       for (const auto& each : topics)
         for (const auto& p : each.partitions) {
-          if (stop_signal::requested())
-            throw client_error{{ec::stopping, "Stopped by a signal: the audit is not complete."}};
-          take_one(depot, each.name, p.number);
+          // One that is offline may be damaged for good: it is not worth the long wait.
+          take_one(p.state == "offline" ? desk : walker, each.name, p.number);
           ++audited_;
         }
     }
@@ -75,32 +84,44 @@ public:
   }
 
 private:
-  /// One that cannot be read, such as one that is offline, does not keep the others from being
-  /// told.
   void take_one(client& depot, const std::string& topic, std::uint32_t partition) {
-    partition_books books;
+    if (node_gone_)
+      return take_unread(topic, partition, "No node answers any more.");
     try {
-      books = depot.audit(topic, partition);
+      take(topic, ask(depot, topic, partition));
     } catch (const client_error& e) {
-      if (e.code() == ec::unreachable || e.code() == ec::stopping)
-        throw;
-      return take_unread(topic, partition, e.what());
+      node_gone_ = e.code() == ec::unreachable;
+      take_unread(topic, partition, e.what());
     }
-    take(topic, books);
+  }
+
+  /// A call of the library cannot be broken off, and this one may take minutes: who is told to stop
+  /// does not wait for its answer. Nothing is lost by it, for all output is written at once.
+  partition_books ask(client& depot, const std::string& topic, std::uint32_t partition) {
+    auto answer = std::async(std::launch::async, [&] { return depot.audit(topic, partition); });
+    while (answer.wait_for(look_again) != std::future_status::ready)
+      if (stop_signal::requested()) {
+        c_.err.clear();
+        report_error(c_, to_string(ec::stopping), "Stopped by a signal: the audit is not complete.",
+                     true);
+        std::_Exit(static_cast<int>(status::failed));
+      }
+    return answer.get();
   }
 
   void take_unread(const std::string& topic, std::uint32_t partition, const std::string& why) {
     const auto name = partition_name(topic, partition);
     ++all_.partitions;
-    ++all_.wrong;
-    partitions_.add({name, "?", "?", "?", "?", "?", "1", "NO"});
-    faults_ += "Fault in " + name + ": " + printable(why, 2'000) + "\n";
+    ++all_.unread;
+    partitions_.add({name, "?", "?", "?", "?", "?", "?", "NOT AUDITED"});
+    faults_ += "Not audited: " + name + ": " + printable(why, 2'000) + "\n";
     if (c_.json_wanted)
       print(json_line({{"topic", topic},
                        {"partition", partition},
+                       {"audited", false},
                        {"faults", json::array({why})},
                        {"groups", json::array()},
-                       {"balances", false}}));
+                       {"balances", nullptr}}));
   }
 
   void take(const std::string& topic, const partition_books& p) {
@@ -128,6 +149,7 @@ private:
     if (c_.json_wanted)
       print(json_line({{"topic", topic},
                        {"partition", p.partition},
+                       {"audited", true},
                        {"confirmed", p.confirmed},
                        {"live", p.live},
                        {"dropped", p.dropped},
@@ -139,27 +161,39 @@ private:
   }
 
   status tell() {
-    const bool balance = all_.wrong == 0;
+    const bool proved = all_.wrong == 0 && all_.unread == 0;
     if (c_.json_wanted) {
+      json balances = all_.wrong == 0;
+      if (all_.wrong == 0 && all_.unread > 0)
+        balances = nullptr;
       print(json_line({{"partitions", all_.partitions},
                        {"groups", all_.groups},
                        {"confirmed", all_.confirmed},
                        {"entries", all_.entries},
                        {"not_balanced", all_.wrong},
-                       {"balances", balance}}));
-      return balance ? status::done : status::failed;
+                       {"not_audited", all_.unread},
+                       {"balances", std::move(balances)}}));
+      return proved ? status::done : status::failed;
     }
     std::string text = partitions_.empty() ? "No topics.\n\n" : partitions_.text() + "\n";
     if (!groups_.empty())
       text += groups_.text() + "\n";
     text += faults_;
-    text += balance ? "The books balance: "
-                    : "THE BOOKS DO NOT BALANCE in " + counted(all_.wrong, "partition") + ": ";
-    text += counted(all_.partitions, "partition") + " and " + counted(all_.groups, "set") +
-            " of group books, " + counted(all_.confirmed, "message") + " confirmed, " +
-            grouped(all_.entries) + " entries read.\n";
+    if (all_.unread > 0)
+      text += counted(all_.unread, "partition") + " NOT AUDITED, for the reasons above.\n";
+    if (all_.wrong > 0)
+      text += "THE BOOKS DO NOT BALANCE in " + counted(all_.wrong, "partition") + ": ";
+    else if (all_.unread == 0)
+      text += "The books balance: ";
+    else if (all_.unread < all_.partitions)
+      text += "The books of the others balance: ";
+    else
+      text += "No books were compared: ";
+    text += counted(all_.partitions - all_.unread, "partition") + " and " +
+            counted(all_.groups, "set") + " of group books, " + counted(all_.confirmed, "message") +
+            " confirmed, " + grouped(all_.entries) + " entries read.\n";
     print(text);
-    return balance ? status::done : status::failed;
+    return proved ? status::done : status::failed;
   }
 
   context& c_;
@@ -185,6 +219,7 @@ private:
                  {"BALANCES"}}};
   std::string faults_;
   verdicts all_;
+  bool node_gone_ = false;                 ///< and so nobody is asked any more
   std::atomic<std::uint64_t> audited_ = 0; // read by the progress thread
 };
 

@@ -9,10 +9,10 @@
 
 namespace waybill::cli {
 
-client context::connect() {
+client context::connect(milliseconds usual) {
   client_options options;
   options.name = "waybill-cli";
-  options.call_timeout = timeout.value_or(options.call_timeout);
+  options.call_timeout = timeout.value_or(usual);
   options.log = [this](const std::string& text) { err.note(text); };
   return client{servers, std::move(options)};
 }

@@ -29,7 +29,8 @@ struct context {
   console err{console::style::text};
   std::function<status()> run; ///< the chosen command, set by its callback
 
-  [[nodiscard]] client connect();
+  /// @param usual the time-out of a call where none was asked for
+  [[nodiscard]] client connect(milliseconds usual = client_options{}.call_timeout);
 };
 
 /// `{"error": {"code", "detail", "retry"}}` or a line for people, on standard error.

@@ -13,9 +13,9 @@ namespace {
 using namespace waybill::cli;
 
 constexpr const char* exit_statuses =
-    "Exit status: 0 everything asked for was done; 1 failure (audit: the books do not balance; "
-    "verify:\n"
-    "a receipt is not in the log); 2 wrong usage; 3 publish gave up on messages.\n"
+    "Exit status: 0 everything asked for was done; 1 failure (audit: the books do not balance,\n"
+    "or were not all audited; verify: a receipt is not in the log); 2 wrong usage; 3 publish gave "
+    "up on messages.\n"
     "Example: waybill topic create orders --partitions 4";
 
 void add_global_options(CLI::App& app, context& c) {
@@ -24,7 +24,7 @@ void add_global_options(CLI::App& app, context& c) {
       ->envname("WAYBILL_SERVERS")
       ->capture_default_str();
   add_duration(app, "--timeout", c.timeout,
-               "How long to look for a node and to wait for an answer (30s)");
+               "How long to look for a node and to wait for an answer (30s; audit: 11m)");
   app.add_flag("--json", c.json_wanted,
                "JSON instead of text: one object for an answer, one a line for a stream; errors on "
                "standard error as {\"error\":{\"code\",\"detail\",\"retry\"}}");

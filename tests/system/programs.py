@@ -77,6 +77,12 @@ class CommandLine:
             sys.exit(f"waybill {' '.join(map(str, words))} ended with {done.returncode}: {done.stderr}")
         return done.stdout
 
+    def try_call(self, *words):
+        """@returns the exit status, and what it said, errors behind the rest. It has no terminal."""
+        done = subprocess.run([self.program, *words], env=self.environment, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        return done.returncode, done.stdout + done.stderr
+
     def objects(self, *words):
         return [json.loads(line) for line in self.call(*words, "--json").splitlines()]
 

@@ -128,7 +128,8 @@ class Case:
             states = {p["partition"]: p["state"] for p in waybill.objects("topic", "describe", KEPT)[0]["partitions"]}
             require(states[BROKEN] == ("leading" if may_lead else "offline"), f"the partitions are {states}")
             status, found = waybill.audit()
-            self.check_audit(status, found, books)
+            self.check_audit(status, found, books, may_lead)
+            self.check_words(waybill, may_lead)
             self.check_others(waybill)
             node.stop()
         finally:
@@ -137,17 +138,26 @@ class Case:
         require(status == 1 and faults, f"the second reader exits with {status}")
         say(f"    second reader: {faults[0]}")
 
-    def check_audit(self, status, found, books):
+    def check_audit(self, status, found, books, may_lead):
         require(status == 1, f"the audit exits with {status}")
         require(set(found) == set(books), f"the audit tells of {sorted(found)}")
         broken = found.pop((KEPT, BROKEN))
         said = broken["faults"]
         for each in said[:3]:
             say(f"    audit: {each}")
-        require(not broken["balances"], "the damaged partition is said to balance")
+        require(broken["audited"] == may_lead, f"the damaged partition is said to be audited: {broken['audited']}")
+        require(broken["balances"] is (False if may_lead else None),
+                f"of the damaged partition it says that it balances: {broken['balances']}")
         require(any(self.named_in(each) for each in said), f"nobody names the entry: {said}")
         require(all(each["balances"] and each["confirmed"] == books[place]["confirmed"]
                     for place, each in found.items()), "another partition does not balance")
+
+    def check_words(self, waybill, may_lead):
+        """Books that were compared do not balance; those that could not be are not said to."""
+        status, text = waybill.try_call("--timeout", "5s", "audit")
+        words = ("THE BOOKS DO NOT BALANCE", "NOT AUDITED")
+        require(status == 1, f"the audit in words exits with {status}")
+        require([each in text for each in words] == [may_lead, not may_lead], f"the audit says: {text}")
 
     def check_others(self, waybill):
         """The other topic is all whole: it takes messages and delivers them."""
