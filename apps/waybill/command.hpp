@@ -43,6 +43,10 @@ void answer(const context& c, const json& object, const std::string& text);
 CLI::Option* add_duration(CLI::App& app, const std::string& names,
                           std::optional<milliseconds>& target, const std::string& description,
                           bare_number bare = bare_number::is_milliseconds);
+/// @throws client_error `unknown_group`: the topic has none of that name; `partition_offline`: a
+/// partition that does not answer may know it
+[[nodiscard]] group_info find_group(client& depot, const std::string& topic,
+                                    const std::string& group);
 /// Asks on the terminal. @throws usage_error when there is none to ask on
 [[nodiscard]] bool confirmed_by_user(const std::string& question);
 

@@ -67,6 +67,11 @@ void for_each_letter(client& depot, const settings& s,
   }
 }
 
+/// Nothing is found of a group that does not exist either: a name that is mistyped is an error.
+void must_exist(client& depot, const settings& s) {
+  [[maybe_unused]] const auto group = find_group(depot, s.topic, s.group);
+}
+
 status list(context& c, const settings& s) {
   client depot = c.connect();
   table t{{{"ID"},
@@ -92,6 +97,8 @@ status list(context& c, const settings& s) {
              printable(d.reason, 80)});
     return !stop_signal::requested();
   });
+  if (count == 0 && s.limit > 0)
+    must_exist(depot, s);
   if (!c.json_wanted)
     print(count == 0 ? "No dead letters.\n" : t.text());
   if (more)
@@ -114,7 +121,8 @@ std::string letter_text(const settings& s, const dead_letter_info& d) {
 status show(context& c, const settings& s) {
   client depot = c.connect();
   std::size_t missing = 0;
-  for (const auto& id : chosen_ids(s)) {
+  const auto chosen = chosen_ids(s);
+  for (const auto& id : chosen) {
     bool found = false;
     depot.list_dead_letters(s.topic, s.group, id.partition, id.offset, true,
                             [&](const dead_letter_info& d) {
@@ -129,7 +137,8 @@ status show(context& c, const settings& s) {
                               return false;
                             });
     if (!found) {
-      ++missing;
+      if (missing++ == 0)
+        must_exist(depot, s);
       report_error(c, "not_found",
                    message_id(s.topic, id.partition, id.offset) + " is no dead letter of group " +
                        s.group + " (any more).",
@@ -243,12 +252,14 @@ void check_choice(const settings& s) {
 status redrive(context& c, const settings& s) {
   check_choice(s);
   client depot = c.connect();
+  must_exist(depot, s);
   return move_run{c, s, &client::redrive_dead_letters, "sent back to the group"}.run(depot);
 }
 
 status purge(context& c, const settings& s) {
   check_choice(s);
   client depot = c.connect();
+  must_exist(depot, s);
   const auto what = s.all ? "All dead letters" : counted(s.ids.size(), "dead letter");
   if (!s.yes && !confirmed_by_user(what + " of group " + s.group + " of topic " + s.topic +
                                    " will be gone for good."))

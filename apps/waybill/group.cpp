@@ -1,4 +1,4 @@
-// `waybill group`: list, describe, set.
+// `waybill group`: list, describe, set, delete.
 #include "apps/waybill/command.hpp"
 #include "apps/waybill/output.hpp"
 #include "apps/waybill/table.hpp"
@@ -15,6 +15,7 @@ struct settings {
   std::optional<milliseconds> lease, delay, delay_max;
   std::optional<std::uint32_t> attempts;
   std::optional<double> factor, jitter;
+  bool yes = false;
 };
 
 struct sums {
@@ -91,19 +92,9 @@ status list(context& c, const settings& s) {
   return status::done;
 }
 
-group_info find_group(client& depot, const settings& s) {
-  auto groups = depot.list_groups(s.topic);
-  const auto found = std::ranges::find(groups, s.group, &group_info::name);
-  if (found == groups.end())
-    throw client_error{{ec::unknown_group, "Topic " + s.topic + " has no group `" + s.group +
-                                               "`; `waybill group list " + s.topic +
-                                               "` shows all."}};
-  return std::move(*found);
-}
-
 status describe(context& c, const settings& s) {
   client depot = c.connect();
-  const auto group = find_group(depot, s);
+  const auto group = find_group(depot, s.topic, s.group);
   table t{{{"PARTITION", align::right},
            {"START", align::right},
            {"FLOOR", align::right},
@@ -134,9 +125,22 @@ status set(context& c, const settings& s) {
   change.factor = s.factor;
   change.jitter = s.jitter;
   depot.set_group(s.topic, s.group, change);
-  const auto group = find_group(depot, s);
+  const auto group = find_group(depot, s.topic, s.group);
   answer(c, group_json(s.topic, group),
          "Group " + group.name + " of topic " + s.topic + ": " + policy_text(group.policy) + ".\n");
+  return status::done;
+}
+
+status remove(context& c, const settings& s) {
+  client depot = c.connect();
+  const auto all = sum_of(find_group(depot, s.topic, s.group));
+  if (!s.yes && !confirmed_by_user("Group " + s.group + " of topic " + s.topic + ", with " +
+                                   counted(all.consumers, "consumer") + " at work, and its " +
+                                   counted(all.dead, "dead letter") + " will be gone for good."))
+    throw client_error{{ec::not_allowed, "Group " + s.group + " was not deleted."}};
+  depot.delete_group(s.topic, s.group);
+  answer(c, {{"topic", s.topic}, {"group", s.group}, {"deleted", true}},
+         "Group " + s.group + " of topic " + s.topic + " is deleted.\n");
   return status::done;
 }
 
@@ -147,8 +151,24 @@ void add_names(CLI::App& command, settings& s) {
 
 } // namespace
 
+group_info find_group(client& depot, const std::string& topic, const std::string& group) {
+  auto groups = depot.list_groups(topic);
+  const auto found = std::ranges::find(groups, group, &group_info::name);
+  if (found != groups.end())
+    return std::move(*found);
+  for (const auto& p : depot.describe_topic(topic).partitions)
+    if (p.state != "leading")
+      throw client_error{{ec::partition_offline,
+                          "Whether topic " + topic + " has a group `" + group +
+                              "` cannot be told: " + partition_name(topic, p.number) + " is " +
+                              p.state + (p.detail.empty() ? "." : ": " + p.detail)}};
+  throw client_error{{ec::unknown_group, "Topic " + topic + " has no group `" + group +
+                                             "`; `waybill group list " + topic + "` shows all."}};
+}
+
 void add_group_commands(CLI::App& app, context& c) {
-  auto* group = app.add_subcommand("group", "Look at the groups of a topic, set how they deliver");
+  auto* group = app.add_subcommand(
+      "group", "Look at the groups of a topic, set how they deliver, delete them");
   group->require_subcommand(1);
   group->footer("Example: waybill group list orders");
   auto s = std::make_shared<settings>();
@@ -178,6 +198,14 @@ void add_group_commands(CLI::App& app, context& c) {
   change->footer("What is not given stays as it is.\n"
                  "Example: waybill group set orders billing --lease 2m --attempts 5 --delay 500ms");
   change->callback([s, &c] { c.run = [s, &c] { return set(c, *s); }; });
+
+  auto* gone = group->add_subcommand(
+      "delete", "Delete a group, what it has settled and its dead letters; asks");
+  add_names(*gone, *s);
+  gone->add_flag("--yes", s->yes, "Do not ask");
+  gone->footer("The messages stay for the other groups. A consumer of that name begins a new one.\n"
+               "Example: waybill group delete orders biling --yes");
+  gone->callback([s, &c] { c.run = [s, &c] { return remove(c, *s); }; });
 }
 
 } // namespace waybill::cli

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""What the command line says of names that do not exist, of spans, and of wrong usage.
+
+Example: tests/system/administration_test.py --bin build/release/apps
+"""
+import argparse
+import json
+import pathlib
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import programs  # noqa: E402  (beside this file)
+
+say = programs.say
+
+
+def must(what, condition, found=None):
+    if not condition:
+        sys.exit(f"not true: {what}" + ("" if found is None else f"; found: {found!r}"))
+
+
+def refused(cli, code, *words):
+    """The command must fail with that code. @returns what it said"""
+    status, told = cli.try_call("--json", *words)
+    wanted = 2 if code == "usage" else 1
+    lines = [json.loads(line) for line in told.splitlines()]
+    errors = [each["error"] for each in lines if "error" in each]
+    must(f"`{' '.join(map(str, words))}` is refused as {code}, and says nothing else",
+         status == wanted and len(lines) == 1 and [e["code"] for e in errors] == [code], (status, told))
+    return errors[0]["detail"]
+
+
+def groups_that_do_not_exist(cli):
+    """A group that nobody has is not one without dead letters."""
+    cli.call("topic", "create", "orders", "--partitions", "2")
+    for words in (("list",), ("show", "orders/0/1"), ("redrive", "--all"), ("redrive", "orders/0/1"),
+                  ("purge", "--all", "--yes"), ("purge", "orders/0/1", "--yes")):
+        refused(cli, "unknown_group", "dlq", words[0], "orders", "--group", "nosuch", *words[1:])
+    refused(cli, "unknown_group", "group", "describe", "orders", "nosuch")
+    refused(cli, "unknown_group", "group", "delete", "orders", "nosuch", "--yes")
+    refused(cli, "unknown_topic", "dlq", "list", "nosuch", "--group", "nosuch")
+    cli.call("group", "set", "orders", "billing")
+    must("a group without dead letters has none", cli.call("dlq", "list", "orders", "--group", "billing")
+         == "No dead letters.\n")
+    say("groups: a name that does not exist is an error of every command")
+
+
+def groups_that_go(cli):
+    """A look under a mistyped name leaves a group for good; it can be deleted, when somebody says so."""
+    cli.call("publish", "orders", lines=["one", "two"])
+    cli.call("consume", "orders", "--group", "biling", "--no-ack", "--max", "2")
+    must("looking makes the group", [g["group"] for g in cli.objects("group", "list", "orders")] == ["biling", "billing"])
+    detail = refused(cli, "usage", "group", "delete", "orders", "biling")
+    must("it does not go without a word", "--yes" in detail, detail)
+    cli.call("group", "delete", "orders", "biling", "--yes")
+    must("it is gone", [g["group"] for g in cli.objects("group", "list", "orders")] == ["billing"])
+    lines = cli.call("consume", "orders", "--group", "billing", "--max", "2").split()
+    must("the messages stay", sorted(lines) == ["one", "two"], lines)
+    say("groups: one that was made by mistake is deleted")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=pathlib.Path, required=True, help="the build's apps folder")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="waybill-administration-") as directory:
+        work = pathlib.Path(directory)
+        port = programs.free_port()
+        node = programs.Node(options.bin, work / "data", port, work / "node.log")
+        node.start()
+        try:
+            cli = programs.CommandLine(options.bin, port)
+            groups_that_do_not_exist(cli)
+            groups_that_go(cli)
+            node.stop()
+        finally:
+            node.kill_if_alive()
+
+
+if __name__ == "__main__":
+    main()
