@@ -283,8 +283,7 @@ CLI::App* add(CLI::App& bench, const std::string& name, const std::string& about
   command->add_option("--size", s.size, "Bytes of a body")
       ->check(CLI::Range(std::size_t{0}, std::size_t{16} << 20))
       ->capture_default_str();
-  auto* span =
-      add_duration(*command, "--seconds", s.seconds, "For so long (10s)", bare_number::is_seconds);
+  auto* span = add_duration(*command, "--seconds", s.seconds, "For so long (10s)");
   command->add_option("--messages", s.messages, "So many messages, however long it takes")
       ->type_name("N")
       ->excludes(span);

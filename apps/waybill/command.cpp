@@ -37,14 +37,15 @@ json position_json(const log_position& at) {
 
 CLI::Option* add_duration(CLI::App& app, const std::string& names,
                           std::optional<milliseconds>& target, const std::string& description,
-                          bare_number bare) {
-  const auto read = [&target, names, bare](const std::string& text) {
-    target = parse_duration(text, bare);
+                          bare_number) {
+  const auto read = [&target, names](const std::string& text) {
+    target = parse_duration(text);
     if (!target)
-      throw CLI::ValidationError{names,
-                                 "`" + text + "` is not a span of time such as 500ms, 30s or 5m"};
+      throw CLI::ValidationError{
+          names, "`" + text + "` is not a span of time such as 30 (seconds), 500ms or 5m"};
   };
-  return app.add_option_function<std::string>(names, read, description)->type_name("SPAN");
+  return app.add_option_function<std::string>(names, read, description)
+      ->type_name("SECONDS|500ms|5m");
 }
 
 bool confirmed_by_user(const std::string& question) {

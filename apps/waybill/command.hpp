@@ -39,10 +39,12 @@ void report_error(context& c, std::string_view code, const std::string& detail, 
 void answer(const context& c, const json& object, const std::string& text);
 [[nodiscard]] json position_json(const log_position& at);
 
+/// A bare number is seconds, in every command: nothing else can be asked for.
+enum class bare_number { is_seconds };
 /// An option whose value is a span of time; a wrong one is wrong usage.
 CLI::Option* add_duration(CLI::App& app, const std::string& names,
                           std::optional<milliseconds>& target, const std::string& description,
-                          bare_number bare = bare_number::is_milliseconds);
+                          bare_number = bare_number::is_seconds);
 /// @throws client_error `unknown_group`: the topic has none of that name; `partition_offline`: a
 /// partition that does not answer may know it
 [[nodiscard]] group_info find_group(client& depot, const std::string& topic,

@@ -10,12 +10,10 @@ namespace {
 
 constexpr double longest_ms = 10'000.0 * 24 * 3'600'000;
 
-double unit_ms(std::string_view unit, bare_number bare) {
-  if (unit.empty())
-    return bare == bare_number::is_seconds ? 1'000 : 1;
+double unit_ms(std::string_view unit) {
   if (unit == "ms")
     return 1;
-  if (unit == "s")
+  if (unit == "s" || unit.empty())
     return 1'000;
   if (unit == "m" || unit == "min")
     return 60'000;
@@ -28,11 +26,11 @@ double unit_ms(std::string_view unit, bare_number bare) {
 
 } // namespace
 
-std::optional<milliseconds> parse_duration(std::string_view text, bare_number bare) {
+std::optional<milliseconds> parse_duration(std::string_view text) {
   const auto unit_at = text.find_first_not_of("0123456789.");
   const std::string_view digits = text.substr(0, unit_at);
   const double unit =
-      unit_ms(unit_at == std::string_view::npos ? std::string_view{} : text.substr(unit_at), bare);
+      unit_ms(unit_at == std::string_view::npos ? std::string_view{} : text.substr(unit_at));
   double value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value,
                                             std::chars_format::fixed);

@@ -1,4 +1,5 @@
-// Spans of time as people write them: 500ms, 30s, 5m, 2h, 1.5s; a bare number is milliseconds.
+// Spans of time as people write them: 500ms, 30s, 5m, 2h, 1.5s; a bare number is seconds,
+// wherever it stands.
 #pragma once
 
 #include <chrono>
@@ -10,12 +11,8 @@ namespace waybill::cli {
 
 using std::chrono::milliseconds;
 
-/// What a bare number means where a span is expected.
-enum class bare_number { is_milliseconds, is_seconds };
-
 /// Nothing when the text is no span, is negative, or is longer than 10,000 days.
-[[nodiscard]] std::optional<milliseconds>
-parse_duration(std::string_view text, bare_number bare = bare_number::is_milliseconds);
+[[nodiscard]] std::optional<milliseconds> parse_duration(std::string_view text);
 /// The shortest exact form: `500ms`, `30s`, `5m`, `2h`.
 [[nodiscard]] std::string to_string(milliseconds span);
 

@@ -13,6 +13,8 @@ namespace {
 using namespace waybill::cli;
 
 constexpr const char* exit_statuses =
+    "A span of time is a number and its unit: 500ms, 30s, 5m, 2h, 1d; without a unit it is "
+    "seconds.\n"
     "Exit status: 0 everything asked for was done; 1 failure (audit: the books do not balance,\n"
     "or were not all audited; verify: a receipt is not in the log); 2 wrong usage; 3 publish gave "
     "up on messages.\n"

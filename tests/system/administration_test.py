@@ -8,6 +8,7 @@ import json
 import pathlib
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 import programs  # noqa: E402  (beside this file)
@@ -40,10 +41,23 @@ def groups_that_do_not_exist(cli):
     refused(cli, "unknown_group", "group", "describe", "orders", "nosuch")
     refused(cli, "unknown_group", "group", "delete", "orders", "nosuch", "--yes")
     refused(cli, "unknown_topic", "dlq", "list", "nosuch", "--group", "nosuch")
-    cli.call("group", "set", "orders", "billing")
+    cli.call("group", "set", "orders", "billing", "--lease", "5", "--delay", "250ms")
     must("a group without dead letters has none", cli.call("dlq", "list", "orders", "--group", "billing")
          == "No dead letters.\n")
     say("groups: a name that does not exist is an error of every command")
+
+
+def spans(cli):
+    """A number without a unit is seconds."""
+    policy = cli.objects("group", "describe", "orders", "billing")[0]["policy"]
+    must("--lease 5 is five seconds", policy["lease_ms"] == 5_000, policy)
+    must("--delay 250ms is as it says", policy["delay_ms"] == 250, policy)
+    begun = time.monotonic()
+    cli.call("consume", "orders", "--group", "billing", "--idle-exit", "1")
+    must("--idle-exit 1 is a second", 0.9 < time.monotonic() - begun < 10)
+    detail = refused(cli, "usage", "group", "set", "orders", "billing", "--lease", "5x")
+    must("what is no span is named", "5x" in detail and "seconds" in detail, detail)
+    say("spans: a bare number is seconds")
 
 
 def groups_that_go(cli):
@@ -72,6 +86,7 @@ def main():
         try:
             cli = programs.CommandLine(options.bin, port)
             groups_that_do_not_exist(cli)
+            spans(cli)
             groups_that_go(cli)
             node.stop()
         finally:

@@ -24,9 +24,12 @@ TEST_CASE("a span is read in every unit", "[duration]") {
   CHECK(parse_duration("1d") == 24h);
   CHECK(parse_duration("1.5s") == 1'500ms);
   CHECK(parse_duration("0") == 0ms);
-  CHECK(parse_duration("250") == 250ms);
-  CHECK(parse_duration("250", bare_number::is_seconds) == 250s);
-  CHECK(parse_duration("250ms", bare_number::is_seconds) == 250ms);
+  CHECK(parse_duration("250ms") == 250ms);
+}
+
+TEST_CASE("a number without a unit is seconds", "[duration]") {
+  CHECK(parse_duration("250") == 250s);
+  CHECK(parse_duration("0.5") == 500ms);
 }
 
 TEST_CASE("what is no span is refused", "[duration]") {
