@@ -24,6 +24,17 @@ namespace {
 
 constexpr std::uint64_t mib = 1u << 20;
 
+#ifdef __SANITIZE_ADDRESS__
+/// What was given back is kept for a while, and all is checked: this is not the node's memory.
+constexpr bool memory_counts = false;
+// With its answers in memory that is poisoned and checked, each of 30,000 takes 2 ms to be given
+// up.
+constexpr std::uint64_t long_answers_asked = 4'000;
+#else
+constexpr bool memory_counts = true;
+constexpr std::uint64_t long_answers_asked = 50'000;
+#endif
+
 /// A node, and a client that works while others are rude.
 class peaceful_house {
 public:
@@ -77,7 +88,7 @@ public:
     std::printf("  %-42s resident %4llu MiB before, %4llu MiB at most\n", what_,
                 static_cast<unsigned long long>(before_ / mib),
                 static_cast<unsigned long long>(most_ / mib));
-    return grown;
+    return memory_counts ? grown : 0;
   }
 
 private:
@@ -246,6 +257,9 @@ TEST_CASE("a login that is sent many times over leaves no session behind") {
   house.finish();
 }
 
+// To look at an object's type, the sanitizer opens a pipe; where there are no descriptors left, it
+// takes that for an object of another type and ends the process.
+#ifndef __SANITIZE_ADDRESS__
 TEST_CASE("a node that has run out of file descriptors serves again when there are some") {
   peaceful_house house;
   rlimit before{};
@@ -269,6 +283,7 @@ TEST_CASE("a node that has run out of file descriptors serves again when there a
   CHECK_NOTHROW(later.list_topics());
   house.finish();
 }
+#endif
 
 TEST_CASE("a consumer that answers no delivery holds what it was sent, and no more comes") {
   peaceful_house house;
@@ -362,7 +377,7 @@ TEST_CASE("a flood of calls whose answers nobody reads is not taken in without a
     memory_watch memory{"a flood of questions with long answers"};
     raw_producer rude{house.port(), "flood", "flooding"};
     std::uint64_t taken = 0;
-    for (std::uint64_t i = 1; i < 50'000; ++i) {
+    for (std::uint64_t i = 1; i < long_answers_asked; ++i) {
       const auto call = rude.calls.list_topics(raw_producer::session);
       if (rude.peer.send(call, 1s) < call.size())
         break;

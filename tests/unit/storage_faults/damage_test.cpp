@@ -73,8 +73,8 @@ bool is_end_of_a_log(const std::string& wrong, const std::string& path, bool che
 } // namespace
 
 TEST_CASE("damage to any file is named, or harmless, or the end of a log", "[storage_faults]") {
-  std::map<std::string, int> verdicts;
-  for (std::uint64_t seed = 0; seed < 1'000; ++seed) {
+  std::map<std::string, std::uint64_t> verdicts;
+  for (std::uint64_t seed = 0; seed < histories(1'000); ++seed) {
     std::mt19937_64 random{seed};
     const bool checkpointed = random() % 2 == 0;
     fault_env env;
@@ -103,8 +103,8 @@ TEST_CASE("damage to any file is named, or harmless, or the end of a log", "[sto
       ++verdicts["end of a log"];
     }
   }
-  CHECK(verdicts["refused"] > 200);
-  CHECK(verdicts["named"] > 200);
+  CHECK(verdicts["refused"] > histories(200));
+  CHECK(verdicts["named"] > histories(200));
   CHECK(verdicts["end of a log"] < 30);
 }
 
@@ -141,7 +141,7 @@ TEST_CASE("a tail of zeros or garbage is named or cut, and takes nothing that wa
           "[storage_faults]") {
   std::uint64_t served = 0;
   std::uint64_t refused = 0;
-  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+  for (std::uint64_t seed = 0; seed < histories(300); ++seed) {
     constexpr std::array modes{tail::zeros, tail::garbage, tail::pages};
     std::mt19937_64 random{seed};
     fault_env env;
@@ -166,7 +166,7 @@ TEST_CASE("a tail of zeros or garbage is named or cut, and takes nothing that wa
       ++served;
     }
   }
-  CHECK(served > 300);
+  CHECK(served > histories(300));
   CHECK(refused > 0);
 }
 

@@ -2,8 +2,15 @@
 #include "tests/unit/storage_faults/history.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace waybill::test {
+
+std::uint64_t histories(std::uint64_t usual) {
+  const char* percent = std::getenv("WAYBILL_HISTORIES_PERCENT");
+  return percent ? std::max<std::uint64_t>(usual * std::strtoull(percent, nullptr, 10) / 100, 1)
+                 : usual;
+}
 
 store_options small_store(fault_env& env) {
   store_options options;

@@ -17,6 +17,10 @@
 
 namespace waybill::test {
 
+/// So many random histories of those that are usual as WAYBILL_HISTORIES_PERCENT says; all of them
+/// without it. Tests with sanitizers take fewer.
+[[nodiscard]] std::uint64_t histories(std::uint64_t usual);
+
 /// Small sizes, so that a short history seals, drops, empties and compacts.
 [[nodiscard]] store_options small_store(fault_env& env);
 

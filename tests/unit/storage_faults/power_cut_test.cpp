@@ -20,7 +20,7 @@ std::pair<std::uint64_t, std::uint64_t> seeds(std::uint64_t first, std::uint64_t
 
 TEST_CASE("a power cut takes nothing that was acknowledged, and leaves nothing half",
           "[storage_faults]") {
-  const auto [first, end] = seeds(0, 300);
+  const auto [first, end] = seeds(0, histories(300));
   for (auto seed = first; seed < end; ++seed) {
     const auto mode = static_cast<tail>(seed % 3); // lost, whole, torn: what a careful disk leaves
     std::mt19937_64 random{seed};
