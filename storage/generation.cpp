@@ -144,9 +144,7 @@ result<void> generation::open_existing() {
   if (!levels_.has_database(path_)) {
     if (const auto listed = levels_.children(path_); !listed)
       return listed.error(); // a disk that cannot be read has not lost it
-    return failure{ec::damaged, name() +
-                                    " is missing: restore the data directory from a copy, or start "
-                                    "with an empty one and let the other replicas fill it"};
+    return failure{ec::damaged, name() + " is missing: restore the data directory from a copy"};
   }
   leveldb::DB* database = nullptr;
   const auto status = leveldb::DB::Open(levels_.journal_options(), path_, &database);

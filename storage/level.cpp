@@ -103,10 +103,8 @@ failure write_failure(const leveldb::Status& status, const std::string& where) {
 failure read_failure(const leveldb::Status& status, const std::string& where) {
   if (status.IsIOError())
     return {ec::storage_failed, "reading " + where + " failed: " + status.ToString()};
-  return {ec::damaged,
-          where + " is damaged (" + status.ToString() +
-              "): restore the data directory from a copy, or start with an empty one and "
-              "let the other replicas fill it"};
+  return {ec::damaged, where + " is damaged (" + status.ToString() +
+                           "): restore the data directory from a copy"};
 }
 
 } // namespace waybill

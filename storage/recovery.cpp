@@ -13,9 +13,7 @@
 namespace waybill {
 namespace {
 
-constexpr const char* what_to_do = ": restore the data directory from a copy, or start with an "
-                                   "empty one and let the other replicas "
-                                   "fill it";
+constexpr const char* what_to_do = ": restore the data directory from a copy";
 
 } // namespace
 

@@ -17,10 +17,10 @@ failure unknown(partition_id partition) {
 } // namespace
 
 failure hole_at(partition_id partition, log_index index) {
-  return {ec::damaged, "entry " + std::to_string(index.value) + " of partition " +
-                           name_of(partition) +
-                           " is missing and was not dropped: end this copy and fill a new one from "
-                           "another replica"};
+  return {ec::damaged,
+          "entry " + std::to_string(index.value) + " of partition " + name_of(partition) +
+              " is missing and was not dropped; the other partitions go on: restore the "
+              "data directory from a copy, or delete the topic"};
 }
 
 std::optional<log_index> first_not_dropped(const partition_index& index, log_index from,
