@@ -70,10 +70,13 @@ private:
     const auto key = trim(line.substr(0, std::min(equals, line.size())));
     if (equals == std::string_view::npos || !is_word(key))
       return wrong(shown(line) + " is neither [group], nor key = value, nor a comment after ;");
-    if (group_.empty())
-      return wrong("the key " + std::string{key} + " stands outside of a group: put a line [" +
-                   std::string{nearest_group(key.substr(0, key.find('.')))} +
-                   "] or another group's before it");
+    if (group_.empty()) {
+      const std::string nearest{nearest_group(key.substr(0, key.find('.')))};
+      return wrong("the key " + std::string{key} + " stands outside of a group: put " +
+                   (nearest.empty() ? "the line of its group, such as [net],"
+                                    : "a line [" + nearest + "] or another group's") +
+                   " before it");
+    }
     if (key.find('.') != std::string_view::npos)
       return wrong("the key " + std::string{key} + " has a dot: within [" + group_ +
                    "] a key is written without its group");
@@ -89,9 +92,12 @@ private:
     if (close == std::string_view::npos || !ends_here(line.substr(close + 1)))
       return wrong(shown(line) + " is no whole line [group]");
     const std::string name{trim(line.substr(1, close - 1))};
-    if (std::ranges::find(option_groups(), name) == option_groups().end())
-      return wrong("there is no group [" + name.substr(0, 64) + "]; did you mean [" +
-                   std::string{nearest_group(name)} + "]?");
+    if (std::ranges::find(option_groups(), name) == option_groups().end()) {
+      const std::string nearest{nearest_group(name)};
+      return wrong("there is no group [" + name.substr(0, 64) + "]" +
+                   (nearest.empty() ? "; --help lists all groups with their keys"
+                                    : "; did you mean [" + nearest + "]?"));
+    }
     group_ = name;
     return {};
   }

@@ -23,9 +23,11 @@ std::string shown(const written_value& value) {
 }
 
 failure unknown_key(const assignment& given) {
+  const std::string nearest{nearest_key(given.key)};
   return wrong(given.place + ": there is no key " + given.key.substr(0, 80) + " (given the value " +
-               shown(given.value) + "); did you mean " + std::string{nearest_key(given.key)} +
-               "? (--help lists all keys)");
+               shown(given.value) + ")" +
+               (nearest.empty() ? "" : "; did you mean " + nearest + "?") +
+               " (--help lists all keys)");
 }
 
 /// ` (waybilld.ini:4)`, or that nobody set it.

@@ -230,6 +230,14 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+std::string_view nearest(std::string_view word, const std::vector<std::string_view>& known) {
+  // A word is looked at no further than any known one reaches: whoever wrote it may be hostile.
+  word = word.substr(0, 64);
+  const auto distance = [word](std::string_view each) { return edit_distance(word, each); };
+  const auto best = std::ranges::min(known, {}, distance);
+  return distance(best) <= std::max<std::size_t>(2, word.size() / 3) ? best : std::string_view{};
+}
+
 } // namespace
 
 const std::vector<option>& options() {
@@ -254,17 +262,12 @@ const option* find_option(std::string_view key) {
 }
 
 std::string_view nearest_key(std::string_view key) {
-  // A key is looked at no further than any known one reaches: whoever wrote it may be hostile.
-  key = key.substr(0, 64);
-  return std::ranges::min(options(), {},
-                          [key](const option& each) { return edit_distance(key, each.key); })
-      .key;
+  std::vector<std::string_view> known;
+  for (const auto& each : options())
+    known.push_back(each.key);
+  return nearest(key, known);
 }
 
-std::string_view nearest_group(std::string_view group) {
-  group = group.substr(0, 64);
-  return std::ranges::min(option_groups(), {},
-                          [group](std::string_view each) { return edit_distance(group, each); });
-}
+std::string_view nearest_group(std::string_view group) { return nearest(group, option_groups()); }
 
 } // namespace waybill

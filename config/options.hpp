@@ -81,9 +81,10 @@ struct option {
 [[nodiscard]] const std::vector<std::string_view>& option_groups();
 /// Null when there is no such key.
 [[nodiscard]] const option* find_option(std::string_view key);
-/// The known key that is written most like `key`.
+/// The known key that is written most like `key`; empty when none is nearly like it: what one has
+/// not meant helps nobody.
 [[nodiscard]] std::string_view nearest_key(std::string_view key);
-/// The known group that is written most like `group`.
+/// The same for a group.
 [[nodiscard]] std::string_view nearest_group(std::string_view group);
 
 /// As in a configuration file: texts in quotes, spans of time with their unit.
