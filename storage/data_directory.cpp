@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <ctime>
@@ -40,14 +41,37 @@ data_directory::~data_directory() {
 
 result<std::unique_ptr<data_directory>> data_directory::open(const level_context& levels,
                                                              const std::string& path) {
+  std::unique_ptr<data_directory> opened{new data_directory{levels, path}};
+  if (auto ours = opened->look_for_strangers(); !ours)
+    return ours.error();
   levels.make_directories(path);
   levels.make_directories(path + "/journal");
-  std::unique_ptr<data_directory> opened{new data_directory{levels, path}};
   if (auto locked = opened->take_lock(); !locked)
     return locked.error();
   if (auto read = opened->read_format(); !read)
     return read.error();
   return opened;
+}
+
+/// A directory whose begin was cut off by a power failure has parts of ours and no FORMAT.
+result<void> data_directory::look_for_strangers() const {
+  constexpr std::array<std::string_view, 6> ours{"journal", "state",      "LOCK",
+                                                 "HOLDER",  "FORMAT.new", "lost+found"};
+  if (levels_.env()->FileExists(path_ + "/FORMAT"))
+    return {};
+  std::vector<std::string> names;
+  if (!levels_.env()->GetChildren(path_, &names).ok())
+    return {}; // it is not there, or cannot be used: creating and locking it will tell
+  std::ranges::sort(names);
+  for (const auto& name : names)
+    if (name != "." && name != ".." && std::ranges::find(ours, name) == ours.end())
+      return failure{ec::bad_argument, "the directory " + path_ +
+                                           " is not empty and is no data directory of a node: "
+                                           "it holds `" +
+                                           name +
+                                           "` and no FORMAT; give the node a directory of its "
+                                           "own (node.data-dir)"};
+  return {};
 }
 
 result<void> data_directory::take_lock() {

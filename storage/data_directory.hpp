@@ -17,8 +17,10 @@ namespace waybill {
 
 class data_directory {
 public:
-  /// Creates it where it is missing, locks it, and reads its format.
-  /// @errors `directory_held`, `version_unsupported`, `damaged`, `storage_failed`
+  /// Creates it where it is missing, locks it, and reads its format. One that holds other files,
+  /// and no `FORMAT`, is somebody else's: it is not touched.
+  /// @errors `bad_argument` (somebody else's), `directory_held`, `version_unsupported`, `damaged`,
+  /// `storage_failed`
   [[nodiscard]] static result<std::unique_ptr<data_directory>> open(const level_context& levels,
                                                                     const std::string& path);
   ~data_directory();
@@ -34,6 +36,7 @@ public:
 
 private:
   data_directory(const level_context& levels, std::string path);
+  [[nodiscard]] result<void> look_for_strangers() const;
   [[nodiscard]] result<void> take_lock();
   [[nodiscard]] result<void> read_format();
   [[nodiscard]] result<void> sync_names() const;

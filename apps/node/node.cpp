@@ -5,6 +5,7 @@
 #include "net/rpc/rpc_server.hpp"
 #include "storage/store.hpp"
 
+#include <filesystem>
 #include <mutex>
 #include <random>
 
@@ -65,6 +66,8 @@ struct node::impl {
   impl(node_config& c, node_options o) : config{c}, options{std::move(o)} {}
 
   result<void> start() {
+    if (auto free = look_at_port(); !free)
+      return free;
     auto opened = store::open(options_of(config, options));
     if (!opened)
       return opened.error();
@@ -85,6 +88,16 @@ struct node::impl {
     if (!outcome)
       return outcome;
     return listen();
+  }
+
+  /// A start that must fail leaves no new data directory behind. Where there is one, the sentence
+  /// about who holds it says more than one about the port.
+  [[nodiscard]] result<void> look_at_port() const {
+    const auto& settings = config.values();
+    std::error_code unknown;
+    if (std::filesystem::exists(settings.node.data_dir / "FORMAT", unknown))
+      return {};
+    return rpc::rpc_server::probe(to_string(settings.net.listen));
   }
 
   result<void> listen() {

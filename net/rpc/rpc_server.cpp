@@ -27,6 +27,12 @@ constexpr std::uint64_t calls_least = 1'000; ///< a client at work has so many
 constexpr kj::uint events_in_a_row = 100;
 constexpr auto accept_again = 100 * kj::MILLISECONDS; ///< after one that failed
 
+failure cannot_listen(const std::string& address, const kj::Exception& why) {
+  return {ec::bad_argument, "cannot listen on " + address +
+                                " (net.listen): " + why.getDescription().cStr() +
+                                "; is another process using the port?"};
+}
+
 } // namespace
 
 struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
@@ -85,10 +91,7 @@ struct rpc_server::impl final : private kj::TaskSet::ErrorHandler {
       listener = address->listen();
       bound = static_cast<std::uint16_t>(listener->getPort());
     } catch (const kj::Exception& e) {
-      started.set_value(
-          failure{ec::bad_argument, "cannot listen on " + options.listen +
-                                        " (net.listen): " + e.getDescription().cStr() +
-                                        "; is another process using the port?"});
+      started.set_value(cannot_listen(options.listen, e));
       return;
     }
     clients = kj::heap<kj::TaskSet>(static_cast<kj::TaskSet::ErrorHandler&>(*this));
@@ -167,6 +170,20 @@ result<std::unique_ptr<rpc_server>> rpc_server::start(server_options options) {
     return listening.error();
   }
   return std::unique_ptr<rpc_server>{new rpc_server{std::move(made)}};
+}
+
+result<void> rpc_server::probe(const std::string& listen) {
+  result<void> outcome;
+  // On a thread of its own: the caller's may have a loop already.
+  std::thread{[&] {
+    auto io = kj::setupAsyncIo();
+    try {
+      io.provider->getNetwork().parseAddress(listen.c_str(), 0).wait(io.waitScope)->listen();
+    } catch (const kj::Exception& e) {
+      outcome = cannot_listen(listen, e);
+    }
+  }}.join();
+  return outcome;
 }
 
 rpc_server::~rpc_server() {

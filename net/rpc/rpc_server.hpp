@@ -30,6 +30,8 @@ class rpc_server {
 public:
   /// Listens when it returns. @errors `bad_argument`: the address cannot be listened on; says why
   [[nodiscard]] static result<std::unique_ptr<rpc_server>> start(server_options options);
+  /// Whether this address can be listened on at this moment. @errors as of `start`
+  [[nodiscard]] static result<void> probe(const std::string& listen);
   /// Ends all connections and the thread.
   ~rpc_server();
   /// The port that it listens on.

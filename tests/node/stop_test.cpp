@@ -131,8 +131,28 @@ TEST_CASE("a port in use is told in a sentence, and the directory is free again"
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == ec::bad_argument);
   expect_words(refused.error(), {address, "net.listen"});
+  CHECK_FALSE(std::filesystem::exists(directory.path() + "/second"));
   hosted_node third{{.directory = directory.path() + "/second"}};
   CHECK(third.try_start());
+}
+
+TEST_CASE("a directory with somebody else's files is refused and left as it is") {
+  const temporary_directory directory;
+  const auto files = [&] {
+    std::vector<std::string> names;
+    for (const auto& each : std::filesystem::directory_iterator{directory.path()})
+      names.push_back(each.path().filename());
+    return names;
+  };
+  std::filesystem::create_directory(directory.path() + "/photos");
+  hosted_node node{{.directory = directory.path()}};
+  const auto refused = node.try_start();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ec::bad_argument);
+  expect_words(refused.error(), {directory.path(), "photos", "node.data-dir"});
+  CHECK(files() == std::vector<std::string>{"photos"});
+  std::filesystem::rename(directory.path() + "/photos", directory.path() + "/lost+found");
+  CHECK(node.try_start()); // an empty disk of its own
 }
 
 TEST_CASE("a directory that cannot be written is told in a sentence") {
