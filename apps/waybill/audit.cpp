@@ -228,7 +228,7 @@ private:
 void add_audit_command(CLI::App& app, context& c) {
   auto* command = app.add_subcommand("audit", "Show the books, and prove that they balance");
   auto topic = std::make_shared<std::string>();
-  command->add_option("TOPIC", *topic, "This one only; otherwise all");
+  command->add_option("TOPIC", *topic, "This one only; otherwise all")->check(name_of_something());
   command->footer(explanation);
   command->callback([topic, &c] { c.run = [topic, &c] { return audit_run{c}.run(*topic); }; });
 }

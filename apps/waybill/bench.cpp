@@ -20,6 +20,11 @@ using clock = std::chrono::steady_clock;
 
 constexpr std::size_t floor_small = 1'024, floor_middle = 64 * 1'024, floor_large = 256 * 1'024;
 
+constexpr const char* above_the_floor =
+    "These figures are above the floor of the disk, which no broker can pass that syncs before it "
+    "confirms: the machine was too busy while the floor was measured for it to mean something. "
+    "Measure again when nothing else works.";
+
 struct settings {
   std::size_t size = 1'024;
   std::uint32_t window = 4'000, batch = 1'000, partitions = 1;
@@ -217,7 +222,7 @@ private:
     const auto count = measured_->spans.count();
     const double rate = static_cast<double>(count) / std::max(took, 1e-9);
     const double megabytes = rate * static_cast<double>(s_.size) / 1e6;
-    const double ratio = megabytes / std::max(floors_[2].megabytes_per_second, 1e-9);
+    const auto share = share_of_floor(megabytes, floors_[2].megabytes_per_second);
     const auto p = [&](double part) { return in_ms(measured_->spans.percentile(part)); };
     json object{{"bench", "publish"},
                 {"messages", count},
@@ -229,7 +234,7 @@ private:
                 {"messages_per_second", rate},
                 {"megabytes_per_second", megabytes},
                 {"latency_ms", {{"p50", p(0.5)}, {"p99", p(0.99)}, {"p999", p(0.999)}}},
-                {"ratio_to_floor_256k", ratio},
+                {"ratio_to_floor_256k", share ? json(*share) : json()},
                 {"machine_load", load_before_},
                 {"floor", floor_json(floors_)}};
     table t{{{"PUBLISH"}, {"", align::right}}};
@@ -243,21 +248,24 @@ private:
     t.add({"latency p50 ms", fixed(p(0.5), 3)});
     t.add({"latency p99 ms", fixed(p(0.99), 3)});
     t.add({"latency p99.9 ms", fixed(p(0.999), 3)});
-    t.add({"of the 256 KiB floor", fixed(100 * ratio, 1) + " %"});
+    t.add({"of the 256 KiB floor", share ? fixed(100 * *share, 1) + " %" : "?"});
     answer(c_, object, floor_text(floors_) + "\n" + t.text());
+    if (!share && measured_->confirmed > 0)
+      c_.err.note(above_the_floor);
     return verdict();
   }
 
   status tell_latency() {
     const std::lock_guard lock{measured_->mutex};
     const auto median = measured_->spans.percentile(0.5), p99 = measured_->spans.percentile(0.99);
-    const double ratio = in_ms(median) / std::max(in_ms(floors_[0].median), 1e-9);
+    const auto share = share_of_floor(1 / std::max(in_ms(median), 1e-9),
+                                      1 / std::max(in_ms(floors_[0].median), 1e-9));
     json object{{"bench", "latency"},
                 {"messages", measured_->spans.count()},
                 {"size", s_.size},
                 {"median_ms", in_ms(median)},
                 {"p99_ms", in_ms(p99)},
-                {"ratio_to_floor_1k", ratio},
+                {"ratio_to_floor_1k", share ? json(1 / *share) : json()},
                 {"machine_load", load_before_},
                 {"floor", floor_json(floors_)}};
     table t{{{"LATENCY, ONE AT A TIME"}, {"", align::right}}};
@@ -265,8 +273,10 @@ private:
     t.add({"body", grouped(s_.size) + " B"});
     t.add({"median ms", fixed(in_ms(median), 3)});
     t.add({"p99 ms", fixed(in_ms(p99), 3)});
-    t.add({"times the 1 KiB floor", fixed(ratio, 2)});
+    t.add({"times the 1 KiB floor", share ? fixed(1 / *share, 2) : "?"});
     answer(c_, object, floor_text(floors_) + "\n" + t.text());
+    if (!share && measured_->confirmed > 0)
+      c_.err.note(above_the_floor);
     return verdict();
   }
 
@@ -281,14 +291,15 @@ private:
 CLI::App* add(CLI::App& bench, const std::string& name, const std::string& about, settings& s) {
   auto* command = bench.add_subcommand(name, about);
   command->add_option("--size", s.size, "Bytes of a body")
-      ->check(CLI::Range(std::size_t{0}, std::size_t{16} << 20))
+      ->check(whole_number(0, 16u << 20))
       ->capture_default_str();
   auto* span = add_duration(*command, "--seconds", s.seconds, "For so long (10s)");
   command->add_option("--messages", s.messages, "So many messages, however long it takes")
       ->type_name("N")
+      ->check(whole_number(1, 1'000'000'000'000))
       ->excludes(span);
   command->add_option("--partitions", s.partitions, "Of the topic that is made for it")
-      ->check(CLI::Range(1u, 1'000u))
+      ->check(whole_number(1, 1'000))
       ->capture_default_str();
   command
       ->add_option("--floor-dir", s.floor_dir, "Where to measure the disk: the node's, if you can")
@@ -309,10 +320,10 @@ void add_bench_commands(CLI::App& app, context& c) {
   auto* flow =
       add(*bench, "publish", "Many at once: messages per second, and how long each takes", *s);
   flow->add_option("--window", s->window, "Messages not yet confirmed at most")
-      ->check(CLI::Range(1u, 10'000'000u))
+      ->check(whole_number(1, 10'000'000))
       ->capture_default_str();
   flow->add_option("--batch", s->batch, "Messages of one batch at most")
-      ->check(CLI::Range(1u, 10'000u))
+      ->check(whole_number(1, 10'000))
       ->capture_default_str();
   add_duration(*flow, "--linger", s->linger, "How long a batch waits for company (2ms)");
   flow->footer("Example: waybill bench publish --size 1024 --window 4000 --seconds 10 --json");

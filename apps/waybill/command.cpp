@@ -2,8 +2,10 @@
 #include "apps/waybill/command.hpp"
 
 #include "apps/waybill/output.hpp"
+#include "apps/waybill/text.hpp"
 
 #include <array>
+#include <charconv>
 #include <cstdio>
 #include <unistd.h>
 
@@ -14,7 +16,13 @@ client context::connect(milliseconds usual) {
   options.name = "waybill-cli";
   options.call_timeout = timeout.value_or(usual);
   options.log = [this](const std::string& text) { err.note(text); };
-  return client{servers, std::move(options)};
+  try {
+    return client{servers, std::move(options)};
+  } catch (const client_error& e) {
+    if (e.code() == ec::bad_argument)
+      throw usage_error{"--server: " + std::string{e.what()}};
+    throw;
+  }
 }
 
 void report_error(context& c, std::string_view code, const std::string& detail, bool retry) {
@@ -46,6 +54,85 @@ CLI::Option* add_duration(CLI::App& app, const std::string& names,
   };
   return app.add_option_function<std::string>(names, read, description)
       ->type_name("SECONDS|500ms|5m");
+}
+
+CLI::Validator whole_number(std::uint64_t low, std::uint64_t high) {
+  const auto check = [low, high](const std::string& text) {
+    std::uint64_t value = 0;
+    const auto* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    const bool good = error == std::errc{} && stop == end && value >= low && value <= high;
+    return good ? std::string{}
+                : "wants a whole number from " + grouped(low) + " to " + grouped(high) + ", not `" +
+                      printable(text, 80) + "`";
+  };
+  return {check, ""};
+}
+
+CLI::Validator number(double low, double high) {
+  const auto check = [low, high](const std::string& text) {
+    double value = 0;
+    const auto* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    const bool good = error == std::errc{} && stop == end && value >= low && value <= high;
+    return good ? std::string{}
+                : "wants a number from " + fixed(low, 0) + " to " + fixed(high, 0) + ", not `" +
+                      printable(text, 80) + "`";
+  };
+  return {check, ""};
+}
+
+CLI::Validator name_of_something() {
+  const auto check = [](const std::string& text) {
+    return is_valid_name(text) ? std::string{}
+                               : "`" + printable(text, 80) +
+                                     "` is no name: 1 to 128 of a-z A-Z 0-9 . _ -, not beginning "
+                                     "with a dot";
+  };
+  return {check, ""};
+}
+
+const CLI::App& chosen_command(const CLI::App& app) {
+  const auto* command = &app;
+  while (!command->get_subcommands().empty())
+    command = command->get_subcommands().front();
+  return *command;
+}
+
+namespace {
+
+std::string full_name(const CLI::App& command) {
+  const auto* parent = command.get_parent();
+  return (parent ? full_name(*parent) + " " : "") + command.get_name();
+}
+
+/// What stands where a command should; empty: nothing does.
+std::string word_for_command(const CLI::App& app) {
+  for (const auto& word : app.remaining(true))
+    if (!word.starts_with('-'))
+      return word;
+  return {};
+}
+
+} // namespace
+
+std::string usage_text(const CLI::App& app, const std::string& what) {
+  return sentence(what) + " See `" + full_name(chosen_command(app)) + " --help`.";
+}
+
+std::string usage_text(const CLI::App& app, const CLI::ParseError& e) {
+  const auto& command = chosen_command(app);
+  const auto known = command.get_subcommands([](const CLI::App*) { return true; });
+  if (known.empty())
+    return usage_text(app, e.what());
+  std::string names;
+  for (const auto* each : known)
+    names += (names.empty() ? "" : ", ") + each->get_name();
+  const auto word = word_for_command(app);
+  const auto name = "`" + full_name(command) + "`";
+  return usage_text(app, word.empty() ? name + " wants a command: " + names
+                                      : "`" + printable(word, 80) + "` is no command of " + name +
+                                            "; these are: " + names);
 }
 
 bool confirmed_by_user(const std::string& question) {

@@ -39,6 +39,17 @@ void report_error(context& c, std::string_view code, const std::string& detail, 
 void answer(const context& c, const json& object, const std::string& text);
 [[nodiscard]] json position_json(const log_position& at);
 
+/// Checks of an option's value that say in words what is wanted, and what was given.
+[[nodiscard]] CLI::Validator whole_number(std::uint64_t low, std::uint64_t high);
+[[nodiscard]] CLI::Validator number(double low, double high);
+/// Of a topic or a group.
+[[nodiscard]] CLI::Validator name_of_something();
+/// `waybill topic create`: the command as far as it was understood.
+[[nodiscard]] const CLI::App& chosen_command(const CLI::App& app);
+/// A sentence about wrong usage, and where the right one is told.
+[[nodiscard]] std::string usage_text(const CLI::App& app, const std::string& what);
+[[nodiscard]] std::string usage_text(const CLI::App& app, const CLI::ParseError& e);
+
 /// A bare number is seconds, in every command: nothing else can be asked for.
 enum class bare_number { is_seconds };
 /// An option whose value is a span of time; a wrong one is wrong usage.

@@ -79,6 +79,12 @@ result<std::vector<disk_floor>> measure_floor(const std::string& directory,
   return floors;
 }
 
+std::optional<double> share_of_floor(double speed, double floor) {
+  if (!(floor > 0 && speed <= floor))
+    return std::nullopt;
+  return speed / floor;
+}
+
 std::string floor_text(const std::vector<disk_floor>& floors) {
   table t{{{"FLOOR: WRITE + FDATASYNC"},
            {"PER SECOND", align::right},

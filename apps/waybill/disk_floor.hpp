@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct disk_floor {
 [[nodiscard]] result<std::vector<disk_floor>> measure_floor(const std::string& directory,
                                                             const std::vector<std::size_t>& sizes,
                                                             std::chrono::milliseconds span);
+/// How much of the floor's speed was reached; nothing when it was passed, for then the floor was
+/// measured badly.
+[[nodiscard]] std::optional<double> share_of_floor(double speed, double floor);
 [[nodiscard]] std::string floor_text(const std::vector<disk_floor>& floors);
 [[nodiscard]] json floor_json(const std::vector<disk_floor>& floors);
 

@@ -269,8 +269,10 @@ status purge(context& c, const settings& s) {
 
 CLI::App* add(CLI::App& dlq, const std::string& name, const std::string& about, settings& s) {
   auto* command = dlq.add_subcommand(name, about);
-  command->add_option("TOPIC", s.topic, "The topic")->required();
-  command->add_option("--group", s.group, "The group that gave up on them")->required();
+  command->add_option("TOPIC", s.topic, "The topic")->required()->check(name_of_something());
+  command->add_option("--group", s.group, "The group that gave up on them")
+      ->required()
+      ->check(name_of_something());
   return command;
 }
 
@@ -283,7 +285,9 @@ void add_dlq_commands(CLI::App& app, context& c) {
   auto s = std::make_shared<settings>();
 
   auto* all = add(*dlq, "list", "All dead letters of a group, without their bodies", *s);
-  all->add_option("--limit", s->limit, "At most so many")->type_name("N");
+  all->add_option("--limit", s->limit, "At most so many")
+      ->type_name("N")
+      ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()));
   all->footer("Example: waybill dlq list orders --group billing --json");
   all->callback([s, &c] { c.run = [s, &c] { return list(c, *s); }; });
 

@@ -145,8 +145,8 @@ status remove(context& c, const settings& s) {
 }
 
 void add_names(CLI::App& command, settings& s) {
-  command.add_option("TOPIC", s.topic, "The topic")->required();
-  command.add_option("GROUP", s.group, "The group")->required();
+  command.add_option("TOPIC", s.topic, "The topic")->required()->check(name_of_something());
+  command.add_option("GROUP", s.group, "The group")->required()->check(name_of_something());
 }
 
 } // namespace
@@ -174,7 +174,7 @@ void add_group_commands(CLI::App& app, context& c) {
   auto s = std::make_shared<settings>();
 
   auto* all = group->add_subcommand("list", "All groups of a topic");
-  all->add_option("TOPIC", s->topic, "The topic")->required();
+  all->add_option("TOPIC", s->topic, "The topic")->required()->check(name_of_something());
   all->footer("Example: waybill group list orders");
   all->callback([s, &c] { c.run = [s, &c] { return list(c, *s); }; });
 
@@ -188,13 +188,13 @@ void add_group_commands(CLI::App& app, context& c) {
   add_names(*change, *s);
   add_duration(*change, "--lease", s->lease, "Time in which a consumer must acknowledge");
   change->add_option("--attempts", s->attempts, "Deliveries before a message is a dead letter")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1, 1'000'000));
   add_duration(*change, "--delay", s->delay, "Before the second delivery");
   change->add_option("--factor", s->factor, "By which the delay grows each time")
-      ->check(CLI::NonNegativeNumber);
+      ->check(number(1, 100));
   add_duration(*change, "--max-delay", s->delay_max, "Beyond which it does not grow");
   change->add_option("--jitter", s->jitter, "Random part of the delay, 0 to 1")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(number(0, 1));
   change->footer("What is not given stays as it is.\n"
                  "Example: waybill group set orders billing --lease 2m --attempts 5 --delay 500ms");
   change->callback([s, &c] { c.run = [s, &c] { return set(c, *s); }; });

@@ -32,14 +32,14 @@ void add_global_options(CLI::App& app, context& c) {
                "standard error as {\"error\":{\"code\",\"detail\",\"retry\"}}");
 }
 
-status run_command(context& c) {
+status run_command(context& c, const CLI::App& app) {
   try {
     return c.run();
   } catch (const waybill::client_error& e) {
     report_error(c, to_string(e.code()), e.what(), waybill::retry_can_help(e.code()));
-    return status::failed;
+    return e.code() == waybill::ec::bad_name ? status::usage : status::failed;
   } catch (const usage_error& e) {
-    report_error(c, "usage", e.what(), false);
+    report_error(c, "usage", usage_text(app, e.what()), false);
     return status::usage;
   } catch (const output_error& e) {
     report_error(c, "output_failed", e.what(), false);
@@ -80,10 +80,10 @@ int main(int argc, char** argv) {
     if (e.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success))
       return app.exit(e); // --help
     c.json_wanted = json_in(argc, argv);
-    report_error(c, "usage", std::string{e.what()} + ". See `waybill --help`.", false);
+    report_error(c, "usage", usage_text(app, e), false);
     return static_cast<int>(status::usage);
   }
   if (c.json_wanted)
     c.err.set_style(console::style::json);
-  return static_cast<int>(run_command(c));
+  return static_cast<int>(run_command(c, app));
 }

@@ -4,7 +4,7 @@
 #include "apps/waybill/table.hpp"
 #include "apps/waybill/text.hpp"
 
-#include <unistd.h>
+#include <algorithm>
 
 namespace waybill::cli {
 
@@ -101,7 +101,7 @@ status describe(context& c, const settings& s) {
 
 status remove(context& c, const settings& s) {
   client depot = c.connect();
-  if (!s.yes && ::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1) {
+  if (!s.yes) {
     const auto topic = depot.describe_topic(s.name);
     if (!confirmed_by_user("Topic " + s.name + " and its " + counted(held(topic), "message") +
                            " will be gone for good."))
@@ -121,9 +121,11 @@ void add_topic_commands(CLI::App& app, context& c) {
   auto s = std::make_shared<settings>();
 
   auto* make = topic->add_subcommand("create", "Create a topic");
-  make->add_option("NAME", s->name, "1 to 128 of a-z A-Z 0-9 . _ -")->required();
+  make->add_option("NAME", s->name, "1 to 128 of a-z A-Z 0-9 . _ -")
+      ->required()
+      ->check(name_of_something());
   make->add_option("--partitions", s->partitions, "Units of order and of work; they stay as many")
-      ->check(CLI::Range(1u, 10'000u))
+      ->check(whole_number(1, 100'000))
       ->capture_default_str();
   make->footer("Example: waybill topic create orders --partitions 4");
   make->callback([s, &c] { c.run = [s, &c] { return create(c, *s); }; });
@@ -134,13 +136,12 @@ void add_topic_commands(CLI::App& app, context& c) {
 
   auto* one =
       topic->add_subcommand("describe", "A topic's partitions: who leads them, what they hold");
-  one->add_option("NAME", s->name, "The topic")->required();
+  one->add_option("NAME", s->name, "The topic")->required()->check(name_of_something());
   one->footer("Example: waybill topic describe orders");
   one->callback([s, &c] { c.run = [s, &c] { return describe(c, *s); }; });
 
-  auto* gone =
-      topic->add_subcommand("delete", "Delete a topic and all that it holds (asks on a terminal)");
-  gone->add_option("NAME", s->name, "The topic")->required();
+  auto* gone = topic->add_subcommand("delete", "Delete a topic and all that it holds; asks");
+  gone->add_option("NAME", s->name, "The topic")->required()->check(name_of_something());
   gone->add_flag("--yes", s->yes, "Do not ask");
   gone->footer("Example: waybill topic delete orders --yes");
   gone->callback([s, &c] { c.run = [s, &c] { return remove(c, *s); }; });

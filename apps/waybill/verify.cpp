@@ -20,7 +20,7 @@ constexpr const char* explanation =
   waybill verify orders/0/17@1.9.00112233445566778899aabbccddeeff
   waybill verify --file receipts.txt --quiet
 
-A line per receipt: the verdict, and the receipt.
+A line per receipt: the verdict, and the receipt. Empty lines of a --file are passed over.
   in-log       exactly this message is in the log
   dropped      it was; every group had settled it, and its place was given back
   different    another entry is in its place: the receipt is not of this log
@@ -125,6 +125,8 @@ private:
         throw client_error{{ec::internal, "`" + s_.file + "` cannot be read: " + item.bytes + "."}};
       if (item.what == line_reader::kind::stopped)
         throw client_error{{ec::stopping, "Stopped by a signal: not every receipt was verified."}};
+      if (item.what == line_reader::kind::line && item.bytes.empty())
+        continue;
       if (item.what != line_reader::kind::idle && item.what != line_reader::kind::piece)
         one(depot, item.bytes); // the end of a line that is too long is no receipt either
     }

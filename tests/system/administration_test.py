@@ -74,6 +74,38 @@ def groups_that_go(cli):
     say("groups: one that was made by mistake is deleted")
 
 
+def wrong_usage(cli):
+    """Each is status 2, names what is wrong, and points to the help of its own command."""
+    for words, wanted in (
+            (("nonsense",), ("`nonsense` is no command of `waybill`", "topic", "`waybill --help`")),
+            (("topic", "nonsense"), ("`nonsense` is no command of `waybill topic`", "create", "`waybill topic --help`")),
+            (("topic",), ("`waybill topic` wants a command", "delete", "`waybill topic --help`")),
+            (("group", "set", "orders", "billing", "--attempts", "0"),
+             ("--attempts", "from 1 to 1,000,000", "`0`", "`waybill group set --help`")),
+            (("topic", "create", "a", "--partitions", "abc"), ("--partitions", "whole number", "`abc`")),
+            (("topic", "create", "a", "b"), ("b", "`waybill topic create --help`")),
+            (("topic", "create", ".a"), ("`.a` is no name",)),
+            (("topic", "delete", "orders"), ("--yes", "`waybill topic delete --help`")),
+            (("verify",), ("--file", "`waybill verify --help`")),
+            (("--server", "nonsense", "topic", "list"), ("--server", "nonsense", "HOST:PORT"))):
+        detail = refused(cli, "usage", *words)
+        must(f"`{' '.join(words)}` is told by {wanted}", all(each in detail for each in wanted) and len(detail) < 250,
+             detail)
+    must("the topic is there still", [t["topic"] for t in cli.objects("topic", "list")] == ["orders"])
+    status, told = cli.try_call("consume", "orders", "--group", ".a", "--idle-exit", "1")
+    must("a name that the node refuses is wrong usage too", status == 2, (status, told))
+    say("usage: what is wrong is named, with the help of the command it is about")
+
+
+def receipts_with_empty_lines(cli, work):
+    receipts = work / "receipts"
+    cli.call("publish", "orders", "--receipts", receipts, lines=["three", "four"])
+    receipts.write_text("\n" + receipts.read_text().replace("\n", "\n\n"))
+    summary = cli.objects("verify", "--file", receipts)[-1]
+    must("empty lines are no receipts", (summary["proved"], summary["not_proved"]) == (2, 0), summary)
+    say("verify: empty lines are passed over")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="the build's apps folder")
@@ -88,6 +120,8 @@ def main():
             groups_that_do_not_exist(cli)
             spans(cli)
             groups_that_go(cli)
+            wrong_usage(cli)
+            receipts_with_empty_lines(cli, work)
             node.stop()
         finally:
             node.kill_if_alive()

@@ -1,4 +1,5 @@
 // Words and numbers for people and programs: spans, tables, escapes, percentiles, ids.
+#include "apps/waybill/disk_floor.hpp"
 #include "apps/waybill/duration.hpp"
 #include "apps/waybill/histogram.hpp"
 #include "apps/waybill/letter_id.hpp"
@@ -120,6 +121,14 @@ TEST_CASE("a percentile is at most 3.2 % above the true one", "[histogram]") {
     CHECK(static_cast<double>(told) <= static_cast<double>(exact) * 1.032 + 1);
   }
   CHECK(histogram{}.percentile(0.5) == 0ns);
+}
+
+TEST_CASE("a speed above the floor says that the floor was measured badly", "[disk_floor]") {
+  CHECK(share_of_floor(50, 200) == 0.25);
+  CHECK(share_of_floor(200, 200) == 1.0);
+  CHECK(share_of_floor(0, 200) == 0.0);
+  CHECK_FALSE(share_of_floor(201, 200));
+  CHECK_FALSE(share_of_floor(1, 0));
 }
 
 TEST_CASE("the longest span has its bucket", "[histogram]") {
