@@ -192,7 +192,7 @@ using publisher_actor = caf::typed_actor<caf::reacts_to<atom::published, publish
 
 struct opened_here {
   producer_epoch opened;
-  batch_number last;
+  last_batch last;
 };
 
 struct join_request {
@@ -398,7 +398,7 @@ using admin_session_actor = caf::typed_actor<caf::reacts_to<atom::admin, call_id
 
 struct opened_producer {
   producer_session_actor session;
-  std::vector<batch_number> last; ///< per partition
+  std::vector<last_batch> last; ///< per partition
 };
 struct subscribed {
   consumer_session_actor session;

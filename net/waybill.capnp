@@ -158,6 +158,7 @@ struct OpenProducerOutcome {
     ok :group {
       producer @0 :Producer;
       last @1 :List(UInt64);      # per partition: the highest batch number taken; 0: none
+      lastMessages @3 :List(UInt32); # of those batches: how many messages; 0: not known
     }
     error @2 :Error;
   }

@@ -34,6 +34,13 @@ using producer_epoch = tagged<struct fence_tag>;      ///< grows each time a pro
 using batch_number = tagged<struct batch_number_tag>; ///< a producer's own; 0: none before it
 using consumer_id = tagged<struct consumer_id_tag>;   ///< one subscription of one process of ours
 
+/// Of one producer in one partition: the batch with the highest number that was taken.
+struct last_batch {
+  batch_number number;        ///< 0: none was
+  std::uint32_t messages = 0; ///< in it; 0: not known
+  friend bool operator==(const last_batch&, const last_batch&) = default;
+};
+
 /// One partition of one topic; the topic by id, so that a name used again is another partition.
 struct partition_id {
   topic_id topic;

@@ -67,7 +67,7 @@ caf::result<opened_here> partition_leader_state::open(const std::string& produce
   if (const auto* why = std::get_if<failure>(&verdict))
     return to_error(*why);
   if (const auto* holder = std::get_if<still_holder>(&verdict))
-    return opened_here{holder->opened, senders->last_number(producer)};
+    return opened_here{holder->opened, senders->last(producer)};
   if (auto why = no_room())
     return to_error(*why);
   const auto& record = std::get<append_opening>(verdict).record;
@@ -77,7 +77,7 @@ caf::result<opened_here> partition_leader_state::open(const std::string& produce
     if (why)
       promise.deliver(to_error(*why));
     else
-      promise.deliver(opened_here{record.opened, senders->last_number(record.producer)});
+      promise.deliver(opened_here{record.opened, senders->last(record.producer)});
   };
   append(entry_kind::producer, 0, shared_bytes{encode(record)}, std::move(who));
   senders->appended(record);

@@ -330,4 +330,12 @@ batch_number producers::last_number(std::string_view producer) const {
   return impl_->last_number(producer);
 }
 
+last_batch producers::last(std::string_view producer) const {
+  last_batch answer{impl_->last_number(producer), 0};
+  if (const auto* known = impl_->find(producer))
+    if (const auto* batch = find_batch(known->batches, answer.number))
+      answer.messages = batch->message_count;
+  return answer;
+}
+
 } // namespace waybill

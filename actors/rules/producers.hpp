@@ -99,6 +99,8 @@ public:
   void appended(const producer_record& r);
   /// The highest number taken, committed or appended; 0: none.
   [[nodiscard]] batch_number last_number(std::string_view producer) const;
+  /// That batch, once it is committed; until then nobody knows how many messages it has.
+  [[nodiscard]] last_batch last(std::string_view producer) const;
   /// How many are remembered.
   [[nodiscard]] std::size_t count() const;
 

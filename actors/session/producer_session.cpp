@@ -13,7 +13,7 @@ struct producer_session_state {
   struct place {
     partition_leader_actor leader; ///< none: it is being looked up
     producer_epoch opened;
-    batch_number last;
+    last_batch last;
     bool open = false;
   };
 
@@ -87,7 +87,7 @@ struct producer_session_state {
     if (!opening || !std::ranges::all_of(places, &place::open))
       return;
     opening = false;
-    std::vector<batch_number> last;
+    std::vector<last_batch> last;
     for (const auto& each : places)
       last.push_back(each.last);
     args.port->answer(args.opening, opened_producer{self, std::move(last)});

@@ -31,16 +31,18 @@ public:
     std::size_t alone_bytes = 64 * 1024; ///< a longer line travels alone
     std::size_t line_overhead = 64;      ///< of key, headers and framing, added to each line
   };
-  enum class cut { by_rule, after_this };
-
   explicit batch_cutter(options o) : options_{o} {}
-  /// The block that the next line belongs to, whatever was cut before.
-  [[nodiscard]] std::uint64_t block() const { return taken_ / options_.block_lines; }
   /// Takes the next line. @returns the batches that are complete now, in order
   /// @pre numbers ascend
-  [[nodiscard]] std::vector<line_batch> add(numbered_line line, cut where);
+  [[nodiscard]] std::vector<line_batch> add(numbered_line line);
   /// What waits for more lines.
   [[nodiscard]] std::optional<line_batch> take();
+  [[nodiscard]] bool holds_lines() const { return !open_.lines.empty(); }
+  [[nodiscard]] bool goes_alone(const numbered_line& line) const {
+    return line.body.size() > options_.alone_bytes;
+  }
+  /// So many lines were made a batch elsewhere. @pre nothing waits
+  void pass_over(std::uint64_t lines);
 
 private:
   options options_;

@@ -4,10 +4,15 @@
 #include "storage/assert.hpp"
 
 #include <algorithm>
+#include <condition_variable>
+#include <iterator>
 
 namespace waybill::cli {
 
 namespace {
+
+/// How long a line waits for company in its batch.
+constexpr std::chrono::milliseconds linger{200};
 
 /// The fault of one message; its neighbours may well be taken.
 bool is_about_size(ec code) { return code == ec::message_too_large || code == ec::batch_too_large; }
@@ -104,6 +109,7 @@ namespace {
 struct sent_batch {
   line_batch batch;
   bool taken = false;         ///< the node had its number when the producer was opened
+  bool compared = false;      ///< and it is sent for that: whether this is the same input
   std::uint64_t recorded = 0; ///< lines up to here have their receipt in the file
 };
 
@@ -121,7 +127,23 @@ void settle_confirmed(send_state& state, const sent_batch& sent,
   }
 }
 
+/// @returns whether it was that
+bool told_other_input(send_state& state, sent_batch& sent, const failure& why) {
+  if (!sent.compared || why.code != ec::number_reused)
+    return false;
+  state.stop(
+      {why.code,
+       "Line " + std::to_string(sent.batch.last()) +
+           ", or one shortly before it, is not what this producer has sent under that number: "
+           "this is another input. Give another input another name."});
+  for (auto& line : sent.batch.lines)
+    state.give_up(std::move(line), why);
+  return true;
+}
+
 void settle_failed(send_state& state, sent_batch& sent, const failure& why) {
+  if (told_other_input(state, sent, why))
+    return;
   const bool forgotten = why.code == ec::too_old_to_know || why.code == ec::number_reused;
   if (sent.taken && !sent.batch.alone) {
     // Sent again for its receipts alone: it is in the log. `number_reused`: an earlier run cut it
@@ -146,19 +168,24 @@ void settle_failed(send_state& state, sent_batch& sent, const failure& why) {
 
 } // namespace
 
-struct numbered_sender::lanes {
+/// A partition has one batch under way. And while one is compared, nothing new is sent.
+struct numbered_sender::under_way {
   std::mutex mutex;
   std::condition_variable freed;
   std::vector<bool> busy;
+  std::size_t compared = 0;
 
-  void take(std::uint32_t partition) {
+  void take(std::uint32_t partition, reason why) {
     std::unique_lock lock{mutex};
-    freed.wait(lock, [&] { return !busy[partition]; });
+    freed.wait(lock,
+               [&] { return !busy[partition] && (why == reason::is_compared || compared == 0); });
     busy[partition] = true;
+    compared += why == reason::is_compared;
   }
-  void release(std::uint32_t partition) {
+  void release(std::uint32_t partition, reason why) {
     const std::lock_guard lock{mutex};
     busy[partition] = false;
+    compared -= why == reason::is_compared;
     freed.notify_all();
   }
   void wait_all() {
@@ -170,44 +197,107 @@ struct numbered_sender::lanes {
 numbered_sender::numbered_sender(producer p, envelope e, std::shared_ptr<send_state> state,
                                  std::uint64_t recorded)
     : producer_{std::move(p)}, envelope_{std::move(e)}, state_{std::move(state)},
-      recorded_{recorded}, partitions_{producer_.partitions()}, last_{producer_.last_numbers()},
-      cutters_(envelope_.key_field == 0 ? 1 : partitions_, batch_cutter{cutter_options(envelope_)}),
-      lanes_{std::make_shared<lanes>()} {
-  last_.resize(partitions_);
-  lanes_->busy.resize(partitions_);
+      recorded_{recorded}, under_way_{std::make_shared<under_way>()} {
+  const auto last = producer_.last_batches();
+  lanes_.assign(last.size(), lane{cutter_options(envelope_)});
+  for (std::size_t at = 0; at < last.size(); ++at) {
+    lanes_[at].last = last[at].number.value;
+    lanes_[at].last_messages = last[at].messages;
+  }
+  under_way_->busy.resize(lanes_.size());
 }
 
-/// A line without a key goes where its block does, or its number when others have keys.
-std::uint32_t numbered_sender::partition_of(const numbered_line& line) const {
+/// Lines without a key go in blocks, so that a batch has company; by their number, when the others
+/// have keys.
+std::uint32_t numbered_sender::partition_of(const numbered_line& line) {
+  const auto partitions = static_cast<std::uint32_t>(lanes_.size());
   if (const auto key = envelope_.key_of(line.body); !key.empty())
-    return partition_of_key(key, partitions_);
-  const auto at = envelope_.key_field == 0 ? cutters_.front().block() : line.number;
-  return static_cast<std::uint32_t>(at % partitions_);
-}
-
-batch_cutter& numbered_sender::cutter_of(std::uint32_t partition) {
-  return envelope_.key_field == 0 ? cutters_.front() : cutters_[partition];
+    return partition_of_key(key, partitions);
+  constexpr batch_cutter::options rule;
+  const auto at = envelope_.key_field == 0 ? lines_without_key_++ / rule.block_lines : line.number;
+  return static_cast<std::uint32_t>(at % partitions);
 }
 
 void numbered_sender::send(numbered_line line) {
-  // A batch that ended here in an earlier run ends here again, and the rest of its block follows.
+  last_line_ = line.number;
   const auto partition = partition_of(line);
-  const auto where = line.number == last_[partition].value ? batch_cutter::cut::after_this
-                                                           : batch_cutter::cut::by_rule;
-  for (auto& batch : cutter_of(partition).add(std::move(line), where))
-    submit(partition, std::move(batch));
-  open_ = partition;
+  if (line.number <= lanes_[partition].last)
+    return send_known(partition, std::move(line));
+  cut(partition, std::move(line));
+  const auto now = clock::now();
+  for (std::uint32_t at = 0; at < lanes_.size(); ++at)
+    if (lanes_[at].waits_since && now - *lanes_[at].waits_since >= linger)
+      send_what_waits(at);
+}
+
+/// The node has it already, if this is the same input: the lines of its last batch say whether it
+/// is.
+void numbered_sender::send_known(std::uint32_t partition, numbered_line line) {
+  auto& l = lanes_[partition];
+  const bool is_last = line.number == l.last;
+  l.tail.push_back(std::move(line));
+  release_tail(partition, l.last_messages);
+  if (!is_last)
+    return;
+  send_what_waits(partition);
+  if (l.tail.empty())
+    return; // how many lines that batch had is not known
+  line_batch batch{
+      0, {std::make_move_iterator(l.tail.begin()), std::make_move_iterator(l.tail.end())}, false};
+  l.tail.clear();
+  batch.alone = l.cutter.goes_alone(batch.lines.back());
+  l.cutter.pass_over(batch.lines.size());
+  submit(partition, std::move(batch), reason::is_compared);
+}
+
+/// All but so many lines are earlier than the batch that is compared.
+void numbered_sender::release_tail(std::uint32_t partition, std::size_t but) {
+  auto& tail = lanes_[partition].tail;
+  while (tail.size() > but) {
+    auto first = std::move(tail.front());
+    tail.pop_front();
+    cut(partition, std::move(first));
+  }
+}
+
+void numbered_sender::cut(std::uint32_t partition, numbered_line line) {
+  auto& l = lanes_[partition];
+  const bool is_known = line.number <= l.last;
+  for (auto& batch : l.cutter.add(std::move(line)))
+    submit(partition, std::move(batch), reason::is_next);
+  if (!l.cutter.holds_lines())
+    l.waits_since.reset();
+  else if (!l.waits_since && !is_known)
+    l.waits_since = clock::now();
+}
+
+void numbered_sender::send_what_waits(std::uint32_t partition) {
+  auto& l = lanes_[partition];
+  l.waits_since.reset();
+  if (auto batch = l.cutter.take())
+    submit(partition, std::move(*batch), reason::is_next);
 }
 
 void numbered_sender::idle() {
-  for (std::uint32_t at = 0; at < cutters_.size(); ++at)
-    if (auto batch = cutters_[at].take())
-      submit(envelope_.key_field == 0 ? open_ : at, std::move(*batch));
+  for (std::uint32_t at = 0; at < lanes_.size(); ++at)
+    send_what_waits(at);
 }
 
 void numbered_sender::finish() {
+  for (std::uint32_t at = 0; at < lanes_.size(); ++at)
+    release_tail(at, 0);
   idle();
-  lanes_->wait_all();
+  under_way_->wait_all();
+}
+
+void numbered_sender::ended() {
+  for (const auto& each : lanes_)
+    if (last_line_ < each.last && !state_->stopped())
+      state_->stop(
+          {ec::bad_argument,
+           "The input ends at line " + std::to_string(last_line_) +
+               ", but the node has lines of this producer up to " + std::to_string(each.last) +
+               ": this is another input, or it was cut. Give another input another name."});
 }
 
 void numbered_sender::settle_earlier(const line_batch& batch, fate how) {
@@ -215,26 +305,37 @@ void numbered_sender::settle_earlier(const line_batch& batch, fate how) {
     state_->log.settle(line.number, {how, {}, {}, line.newline});
 }
 
-void numbered_sender::submit(std::uint32_t partition, line_batch batch) {
-  const bool taken = batch.last() <= last_[partition].value;
+/// What need not be sent is settled.
+bool numbered_sender::must_be_sent(std::uint32_t partition, const line_batch& batch) {
+  const auto last = lanes_[partition].last;
+  const bool taken = batch.last() <= last;
   if (batch.last() <= recorded_) {
-    if (taken)
-      return settle_earlier(batch, fate::recorded);
+    if (taken) {
+      settle_earlier(batch, fate::recorded);
+      return false;
+    }
     state_->stop({ec::bad_argument,
                   "There are receipts for line " + std::to_string(batch.last()) +
                       ", but the node has nothing of this producer beyond line " +
-                      std::to_string(last_[partition].value) + " in partition " +
-                      std::to_string(partition) +
+                      std::to_string(last) + " in partition " + std::to_string(partition) +
                       ": this is another topic, or the producer was forgotten. Check the receipts "
                       "with `waybill verify --file`."});
   }
   // A line that travels alone may have been refused for its size, and later ones taken: only the
   // node can say.
-  if (taken && !batch.alone && !state_->log.wants_receipts())
-    return settle_earlier(batch, fate::earlier);
-  lanes_->take(partition);
+  if (taken && !batch.alone && !state_->log.wants_receipts()) {
+    settle_earlier(batch, fate::earlier);
+    return false;
+  }
+  return true;
+}
+
+void numbered_sender::submit(std::uint32_t partition, line_batch batch, reason why) {
+  if (why == reason::is_next && !must_be_sent(partition, batch))
+    return;
+  under_way_->take(partition, why);
   if (const auto stop = state_->stopped()) {
-    lanes_->release(partition);
+    under_way_->release(partition, why);
     for (auto& line : batch.lines)
       state_->give_up(std::move(line),
                       {ec::stopping, "not sent, because of the failure before it"});
@@ -245,13 +346,16 @@ void numbered_sender::submit(std::uint32_t partition, line_batch batch) {
   for (const auto& line : batch.lines)
     messages.push_back(message_of(envelope_, line.body));
   const batch_number number{batch.last()};
-  auto sent = std::make_shared<sent_batch>(sent_batch{std::move(batch), taken, recorded_});
-  auto done = [state = state_, busy = lanes_, partition, sent](result<std::vector<receipt>> r) {
+  const bool taken = batch.last() <= lanes_[partition].last;
+  auto sent = std::make_shared<sent_batch>(
+      sent_batch{std::move(batch), taken, why == reason::is_compared, recorded_});
+  auto done = [state = state_, all = under_way_, partition, why,
+               sent](result<std::vector<receipt>> r) {
     if (r)
       settle_confirmed(*state, *sent, *r);
     else
       settle_failed(*state, *sent, r.error());
-    busy->release(partition);
+    all->release(partition, why);
   };
   producer_.send_numbered(partition, number, std::move(messages), std::move(done));
 }

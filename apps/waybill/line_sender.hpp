@@ -6,7 +6,8 @@
 #include "apps/waybill/outcomes.hpp"
 #include "net/client/client.hpp"
 
-#include <condition_variable>
+#include <chrono>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -67,6 +68,8 @@ public:
   virtual void idle() = 0;
   /// Sends what is left; returns when every line is settled. More may follow.
   virtual void finish() = 0;
+  /// The input has ended, after `finish`.
+  virtual void ended() {}
 };
 
 /// The library batches, numbers and chooses partitions.
@@ -86,7 +89,8 @@ private:
 /// Batches are numbered by their last line. Lines are dealt to partitions in blocks, by line number
 /// alone, or each by its own key; and a partition has one batch under way: so what the node has of
 /// a partition is all of its lines up to the last number, without a gap, and a later run knows
-/// exactly what is missing.
+/// exactly what is missing. The batch that the node took last from each partition is sent once
+/// more, so that another input under the same name is noticed: its bytes differ.
 class numbered_sender final : public line_sender {
 public:
   /// `recorded`: how many lines have their receipt from an earlier run.
@@ -96,23 +100,37 @@ public:
   void send(numbered_line line) override;
   void idle() override;
   void finish() override;
+  void ended() override;
 
 private:
-  struct lanes; // which partitions have a batch under way
-  [[nodiscard]] std::uint32_t partition_of(const numbered_line& line) const;
-  [[nodiscard]] batch_cutter& cutter_of(std::uint32_t partition);
-  void submit(std::uint32_t partition, line_batch batch);
+  using clock = std::chrono::steady_clock;
+  enum class reason { is_next, is_compared };
+  struct under_way;
+  struct lane {
+    explicit lane(batch_cutter::options o) : cutter{o} {}
+    std::uint64_t last = 0;          ///< number that the node had at the start
+    std::uint32_t last_messages = 0; ///< of that batch; 0: not known
+    std::deque<numbered_line> tail;  ///< lines that may be in that batch
+    batch_cutter cutter;
+    std::optional<clock::time_point> waits_since; ///< what the cutter holds
+  };
+  [[nodiscard]] std::uint32_t partition_of(const numbered_line& line);
+  void send_known(std::uint32_t partition, numbered_line line);
+  void cut(std::uint32_t partition, numbered_line line);
+  void send_what_waits(std::uint32_t partition);
+  void release_tail(std::uint32_t partition, std::size_t but);
+  [[nodiscard]] bool must_be_sent(std::uint32_t partition, const line_batch& batch);
+  void submit(std::uint32_t partition, line_batch batch, reason why);
   void settle_earlier(const line_batch& batch, fate how);
 
   producer producer_;
   envelope envelope_;
   std::shared_ptr<send_state> state_;
   std::uint64_t recorded_;
-  std::uint32_t partitions_;
-  std::vector<batch_number> last_;    // per partition, what the node had at the start
-  std::vector<batch_cutter> cutters_; // one, or one per partition when each line has its own key
-  std::uint32_t open_ = 0;            // the partition of what waits in the only one
-  std::shared_ptr<lanes> lanes_;
+  std::uint64_t lines_without_key_ = 0;
+  std::uint64_t last_line_ = 0;
+  std::vector<lane> lanes_; // by partition
+  std::shared_ptr<under_way> under_way_;
 };
 
 } // namespace waybill::cli

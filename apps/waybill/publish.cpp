@@ -44,7 +44,11 @@ that was given up on. With --producer an existing FILE is continued. A line that
 confirmed, but whose receipt the node cannot tell any more, gets `confirmed-earlier`: that is no
 receipt, `waybill verify` refuses it, and the exit status is 1.
 
-Exit status: 0 every line is confirmed; 3 lines were given up on; 1 any other failure, or stopped.)";
+Another input under the same name is noticed by the last lines that the node has, and refused; so is
+one that ends before them.
+
+Exit status: 0 every line is confirmed; 3 all were read, and some given up on; 1 any other failure, or
+stopped: not every line was read.)";
 
 struct settings {
   std::string topic, file = "-", key, producer, receipts, unconfirmed;
@@ -134,8 +138,10 @@ public:
     start_ = std::chrono::steady_clock::now();
     {
       const progress shown{c_.err, [this] { return progress_line(); }};
-      read_all();
+      const bool has_ended = read_all();
       sender_->finish();
+      if (has_ended)
+        sender_->ended();
       state_->log.wait_all();
     }
     return summary();
@@ -151,7 +157,8 @@ private:
     return *kept;
   }
 
-  void read_all() {
+  /// @returns whether the input has come to its end
+  bool read_all() {
     while (!state_->stopped() && !state_->log.failure()) {
       auto item = reader_.next(milliseconds{200});
       bytes_read_ = reader_.bytes_read();
@@ -169,16 +176,17 @@ private:
         sender_->idle();
         break;
       case line_reader::kind::end:
-        return;
+        return true;
       case line_reader::kind::stopped:
         trouble_ = "Stopped by a signal: what follows line " + grouped(lines_) + " was not read.";
-        return;
+        return false;
       case line_reader::kind::failed:
         trouble_ =
             "The input cannot be read on behind line " + grouped(lines_) + ": " + item.bytes + ".";
-        return;
+        return false;
       }
     }
+    return false;
   }
 
   /// A line that no node takes, and that is not held in memory either.
@@ -213,6 +221,12 @@ private:
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
 
+  /// What the node has under these numbers is then something else.
+  [[nodiscard]] bool is_other_input() const {
+    const auto stopped = state_->stopped();
+    return stopped && (stopped->code == ec::number_reused || stopped->code == ec::bad_argument);
+  }
+
   status summary() {
     const auto t = state_->log.so_far();
     const auto stopped = state_->stopped();
@@ -227,9 +241,9 @@ private:
       trouble_ = counted(t.receipts_missing, "line") +
                  " of an earlier run have no receipt: the node does not remember them any more.";
     tell(t);
-    if (t.given_up > 0)
-      return status::given_up;
-    return trouble_.empty() ? status::done : status::failed;
+    if (!trouble_.empty())
+      return status::failed; // also with lines given up on: not every line was read
+    return t.given_up > 0 ? status::given_up : status::done;
   }
 
   void tell(const outcome_log::totals& t) {
@@ -250,7 +264,7 @@ private:
       print(json_line({{"topic", s_.topic},
                        {"lines", lines_},
                        {"confirmed", t.confirmed},
-                       {"confirmed_earlier", t.earlier},
+                       {"confirmed_earlier", is_other_input() ? json() : json(t.earlier)},
                        {"given_up", t.given_up},
                        {"receipts_missing", t.receipts_missing},
                        {"without_key", s_.key_field > 0 ? json(without_key_) : json(nullptr)},
@@ -261,7 +275,7 @@ private:
       return;
     }
     std::string text = counted(t.confirmed, "line") + " confirmed";
-    if (t.earlier > 0)
+    if (t.earlier > 0 && !is_other_input())
       text += ", " + grouped(t.earlier) + " confirmed by an earlier run";
     text += ", " + grouped(t.given_up) + " given up on; " + fixed(took, 1) + " s, " +
             grouped(static_cast<std::uint64_t>(rate)) + " lines/s.";

@@ -109,8 +109,9 @@ public:
   void send_numbered(std::uint32_t partition, batch_number number,
                      std::vector<outgoing_message> batch,
                      std::function<void(result<std::vector<receipt>>)> done);
-  /// Per partition, the highest number that the node had when this producer was opened.
-  [[nodiscard]] std::vector<batch_number> last_numbers() const;
+  /// Per partition, the batch with the highest number that the node had when this producer was
+  /// opened; number 0: none.
+  [[nodiscard]] std::vector<last_batch> last_batches() const;
   [[nodiscard]] std::uint32_t partitions() const;
   /// Sends what lingers; returns when every message so far is confirmed or given up.
   void flush();

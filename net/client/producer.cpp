@@ -401,7 +401,7 @@ void producer::send_numbered(std::uint32_t partition, batch_number number,
   impl_->submit_numbered(partition, number, std::move(batch), std::move(done));
 }
 
-std::vector<batch_number> producer::last_numbers() const { return impl_->last_numbers(); }
+std::vector<last_batch> producer::last_batches() const { return impl_->last_batches(); }
 std::uint32_t producer::partitions() const { return impl_->partitions(); }
 void producer::flush() { impl_->flush(); }
 

@@ -56,7 +56,7 @@ struct producer::impl final : client_parts::link_user, std::enable_shared_from_t
   void flush();
   enum class left_behind { handed_back, nobody_asks };
   std::vector<leftover> close(milliseconds patience, left_behind what);
-  [[nodiscard]] std::vector<batch_number> last_numbers() const { return first_last_; }
+  [[nodiscard]] std::vector<last_batch> last_batches() const { return first_last_; }
   [[nodiscard]] std::uint32_t partitions() const {
     return static_cast<std::uint32_t>(first_last_.size());
   }
@@ -124,7 +124,8 @@ private:
   void open_now();
   void open_later(milliseconds pause);
   void opened(wire::OpenProducerOutcome::Reader outcome);
-  void take_over_lanes(capnp::List<std::uint64_t>::Reader last);
+  void take_over_lanes(capnp::List<std::uint64_t>::Reader last,
+                       capnp::List<std::uint32_t>::Reader messages);
   void resume_lane(std::uint32_t partition, batch_number told);
   void open_refused(const failure& why, bool retry);
   void reopen();
@@ -146,7 +147,7 @@ private:
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<lane> lanes_; ///< made at the first opening, never more or fewer
-  std::vector<batch_number> first_last_;
+  std::vector<last_batch> first_last_;
   std::vector<std::uint32_t> touched_; ///< lanes with something new for the loop
   bool pump_posted_ = false;
   numbering numbering_ = numbering::undecided;

@@ -132,13 +132,14 @@ void producer::impl::opened(wire::OpenProducerOutcome::Reader outcome) {
   holder_ = ok.getProducer();
   take_over_ = false;
   open_pause_ = open_pause_first;
-  take_over_lanes(last);
+  take_over_lanes(last, ok.getLastMessages());
   is_open_ = true;
   was_forgotten_ = false;
   pump_soon();
 }
 
-void producer::impl::take_over_lanes(capnp::List<std::uint64_t>::Reader last) {
+void producer::impl::take_over_lanes(capnp::List<std::uint64_t>::Reader last,
+                                     capnp::List<std::uint32_t>::Reader messages) {
   if (is_ready_) {
     for (std::uint32_t p = 0; p < lanes_.size(); ++p)
       resume_lane(p, batch_number{last[p]});
@@ -149,8 +150,8 @@ void producer::impl::take_over_lanes(capnp::List<std::uint64_t>::Reader last) {
   const std::lock_guard lock{mutex_};
   lanes_.resize(last.size());
   for (std::uint32_t p = 0; p < lanes_.size(); ++p) {
-    first_last_.push_back(batch_number{last[p]});
-    lanes_[p].known = lanes_[p].last = first_last_.back();
+    first_last_.push_back({batch_number{last[p]}, p < messages.size() ? messages[p] : 0});
+    lanes_[p].known = lanes_[p].last = first_last_.back().number;
   }
   limits_ = core_->net()->limits();
   is_ready_ = true;

@@ -198,7 +198,10 @@ public:
       ok.setProducer(kj::heap<producer_service>(over_, opened->session));
       auto last = ok.initLast(static_cast<kj::uint>(opened->last.size()));
       for (kj::uint i = 0; i < last.size(); ++i)
-        last.set(i, opened->last[i].value);
+        last.set(i, opened->last[i].number.value);
+      auto messages = ok.initLastMessages(last.size());
+      for (kj::uint i = 0; i < messages.size(); ++i)
+        messages.set(i, opened->last[i].messages);
     });
   }
 

@@ -6,10 +6,10 @@ Example: tests/system/command_line_test.py --bin build/release/apps
 import argparse
 import collections
 import json
-import os
 import pathlib
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 import programs  # noqa: E402  (beside this file)
@@ -61,6 +61,56 @@ def keys_out_of_lines(cli, work):
     say(f"keys: {len(found):,} lines under {len(partitions)} keys, each once, in order of its key")
 
 
+def another_input(cli, work):
+    """A name stands for one input: another one is refused, and nothing of it is taken for confirmed."""
+    cli.call("topic", "create", "imports", "--partitions", "4")
+    monday = [f"monday {n}" for n in range(5_000)]
+    source = work / "import"
+
+    def publish(lines, *more):
+        source.write_text("".join(f"{line}\n" for line in lines))
+        run = cli.begin("publish", "imports", source, "--producer", "daily", "--json", *more,
+                        stdout=-1, stderr=-1, text=True)
+        answer, told = run.communicate(timeout=60)
+        return run.returncode, json.loads(answer) if answer else None, told
+
+    status, summary, told = publish(monday)
+    must("the first input is confirmed", (status, summary["confirmed"]) == (0, 5_000), told)
+    status, summary, told = publish(monday)
+    must("the same input again is known", (status, summary["confirmed_earlier"]) == (0, 5_000), summary)
+    for lines, word in ((["tuesday"] + monday[1:500] + ["tuesday"] * 4_600, "another input"),
+                        (["tuesday"] * 7, "another input"), (monday[:4_200], "The input ends at line 4200")):
+        for more in ((), ("--receipts", work / f"receipts-{len(lines)}")):
+            status, summary, told = publish(lines, *more)
+            must("another input is refused", status == 1 and word in summary["trouble"],
+                 (status, summary, told))
+    status, summary, told = publish(monday + ["monday, late"])
+    must("a longer input goes on", (status, summary["confirmed"]) == (0, 1), summary)
+    found = sorted(m["body"] for m in read_all(cli, "imports", "readers"))
+    must("what is in the log is the one input", found == sorted(monday + ["monday, late"]), len(found))
+    say("another input under the name of a producer is refused")
+
+
+def a_trickle(cli):
+    """Lines that come slowly are sent while more of them come."""
+    cli.call("topic", "create", "slow")
+    run = cli.begin("publish", "slow", "--producer", "trickle", stdin=-1, stdout=-1, stderr=-1, text=True)
+    came = 0
+    for number in range(100):
+        run.stdin.write(f"{number}\n")
+        run.stdin.flush()
+        time.sleep(0.05)
+        if number % 10 == 9:
+            topic = cli.objects("topic", "describe", "slow")[0]
+            came = sum(p["next_offset"] for p in topic["partitions"])
+            if came > 0:
+                break
+    must("lines are confirmed before the input has ended", came > 0, came)
+    run.communicate(timeout=60)
+    must("the publish succeeds", run.returncode == 0)
+    say("a trickle is sent as it comes")
+
+
 def commands_for_messages(cli, work):
     """A command per message, four at once: success acknowledges, failure ends in the dead letters."""
     cli.call("topic", "create", "jobs", "--partitions", "2")
@@ -100,6 +150,8 @@ def main():
         try:
             cli = programs.CommandLine(options.bin, port)
             keys_out_of_lines(cli, work)
+            another_input(cli, work)
+            a_trickle(cli)
             commands_for_messages(cli, work)
             status, _ = cli.audit()
             must("the books balance", status == 0)

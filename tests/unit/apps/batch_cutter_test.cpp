@@ -6,7 +6,6 @@
 #include <random>
 
 using namespace waybill::cli;
-using cut = batch_cutter::cut;
 
 namespace {
 
@@ -21,10 +20,13 @@ shape shape_of(const line_batch& b) { return {b.block, b.lines.front().number, b
 std::vector<shape> cut_all(const std::vector<std::size_t>& sizes, std::uint64_t also_after = 0) {
   batch_cutter cutter{small};
   std::vector<shape> shapes;
-  for (std::size_t i = 0; i < sizes.size(); ++i)
-    for (const auto& b : cutter.add({i + 1, std::string(sizes[i], 'x'), true},
-                                    i + 1 == also_after ? cut::after_this : cut::by_rule))
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    for (const auto& b : cutter.add({i + 1, std::string(sizes[i], 'x'), true}))
       shapes.push_back(shape_of(b));
+    if (i + 1 == also_after)
+      if (const auto early = cutter.take())
+        shapes.push_back(shape_of(*early));
+  }
   if (const auto rest = cutter.take())
     shapes.push_back(shape_of(*rest));
   return shapes;
@@ -54,6 +56,16 @@ TEST_CASE("where an earlier run ended, a batch ends again, and the block goes on
           "[batch_cutter]") {
   const auto shapes = cut_all(std::vector<std::size_t>(20, 1), 13);
   CHECK(shapes == std::vector<shape>{{0, 1, 10, false}, {1, 11, 13, false}, {1, 14, 20, false}});
+}
+
+TEST_CASE("lines that were made a batch elsewhere count in their block", "[batch_cutter]") {
+  batch_cutter cutter{small};
+  cutter.pass_over(7);
+  CHECK(cutter.add({8, "x", true}).empty());
+  CHECK(cutter.add({19, "x", true}).empty());
+  const auto complete = cutter.add({20, "x", true});
+  REQUIRE(complete.size() == 1);
+  CHECK(shape_of(complete.front()) == shape{0, 8, 20, false});
 }
 
 TEST_CASE("no input has no batch", "[batch_cutter]") { CHECK(cut_all({}).empty()); }

@@ -67,7 +67,7 @@ TEST_CASE("batches are numbered from one, each after the one before it", "[produ
       p.send("x");
   }
   auto again = c.producer("orders", {.name = "line"}); // goes on where the name stopped
-  CHECK(again.last_numbers() == std::vector<batch_number>{batch_number{3}});
+  CHECK(again.last_batches() == std::vector<last_batch>{{batch_number{3}, 0}});
   again.send("y");
   const auto calls = depot.publishes();
   REQUIRE(calls.size() == 4);

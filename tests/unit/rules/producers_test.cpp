@@ -28,6 +28,7 @@ TEST_CASE("a batch is taken once, and its repeats get the first one's receipt", 
     REQUIRE(std::holds_alternative<take_it>(s.publish("loader", opened, 5, 1, 15)));
     s.commit_all();
     CHECK(std::holds_alternative<already_committed>(s.publish("loader", opened, 5, 4, 15)));
+    CHECK(s.rules.last("loader") == last_batch{batch_number{5}, 2});
   }
 }
 
@@ -54,6 +55,7 @@ TEST_CASE("a batch whose predecessor is missing is refused, and told the last nu
           std::string::npos);
   }
   CHECK(s.rules.last_number("loader") == batch_number{7});
+  CHECK(s.rules.last("loader") == last_batch{batch_number{7}, 0}); // it is not committed yet
   CHECK(std::holds_alternative<take_it>(s.publish("loader", opened, 9, 7, 19)));
 }
 
@@ -63,6 +65,7 @@ TEST_CASE("a claim is judged by its numbers, then its producer, then its opening
   CHECK(code_of(s.publish("nobody", producer_epoch{1}, 3, 3, 1)) == ec::bad_argument);
   CHECK(code_of(s.publish("nobody", producer_epoch{1}, 1, 0, 1)) == ec::unknown_producer);
   CHECK(s.rules.last_number("nobody") == batch_number{});
+  CHECK(s.rules.last("nobody") == last_batch{});
   const auto first = s.open("loader");
   const auto second = s.open("loader");
   REQUIRE(second > first);
