@@ -302,6 +302,8 @@ struct topic_view {
   struct place {
     partition_leader_actor leader; ///< none: `why` says why
     failure why{ec::none, {}};
+    /// Its copy cannot be served until somebody has acted and the node was started again.
+    bool out_of_service = false;
   };
   std::vector<place> partitions;
 };
@@ -398,7 +400,11 @@ using admin_session_actor = caf::typed_actor<caf::reacts_to<atom::admin, call_id
 
 struct opened_producer {
   producer_session_actor session;
-  std::vector<last_batch> last; ///< per partition
+  struct place {
+    last_batch last;
+    failure why{ec::none, {}}; ///< else: out of service, and `last` is not known
+  };
+  std::vector<place> partitions;
 };
 struct subscribed {
   consumer_session_actor session;

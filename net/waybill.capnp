@@ -159,9 +159,17 @@ struct OpenProducerOutcome {
       producer @0 :Producer;
       last @1 :List(UInt64);      # per partition: the highest batch number taken; 0: none
       lastMessages @3 :List(UInt32); # of those batches: how many messages; 0: not known
+      outOfService @4 :List(OutOfService);
+      # Partitions that cannot be served until somebody has acted: publishing to them is refused, and of
+      # them `last` says nothing. The others are open.
     }
     error @2 :Error;
   }
+}
+
+struct OutOfService {
+  partition @0 :UInt32;
+  error @1 :Error;
 }
 
 interface Producer {

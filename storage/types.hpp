@@ -38,6 +38,7 @@ using consumer_id = tagged<struct consumer_id_tag>;   ///< one subscription of o
 struct last_batch {
   batch_number number;        ///< 0: none was
   std::uint32_t messages = 0; ///< in it; 0: not known
+  bool is_known = true;       ///< false: the partition is out of service, and nobody can tell
   friend bool operator==(const last_batch&, const last_batch&) = default;
 };
 

@@ -28,7 +28,8 @@ struct partition_supervisor_state {
   struct slot {
     partition_leader_actor leader;
     bool leading = false;
-    bool settled = false; ///< it has led, or is offline for good
+    bool settled = false; ///< it has led, or is out of service
+    bool out_of_service = false;
     failure why{ec::partition_offline, "it is being started"};
   };
   struct topic {
@@ -230,7 +231,7 @@ struct partition_supervisor_state {
     auto& s = t->slots[id.number];
     s.leader = nullptr;
     s.leading = false;
-    s.settled = true;
+    s.settled = s.out_of_service = true;
     s.why = {ec::partition_offline,
              partition_name(t->name, id.number) + " is offline: " + why.detail};
     t->view.reset();
@@ -312,7 +313,8 @@ struct partition_supervisor_state {
       view->id = t.record.id;
       view->created = t.record.created;
       for (const auto& s : t.slots)
-        view->partitions.push_back({s.leading ? s.leader : partition_leader_actor{}, s.why});
+        view->partitions.push_back(
+            {s.leading ? s.leader : partition_leader_actor{}, s.why, s.out_of_service});
       t.view = std::move(view);
     }
     return t.view;

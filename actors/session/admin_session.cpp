@@ -53,6 +53,8 @@ struct admin_session_state {
       if (partition >= found.partitions.size())
         return answer(call, no_partition(found, partition));
       const auto& place = found.partitions[partition];
+      if (place.out_of_service) // a person has to act: to repeat the call does not help
+        return answer(call, failure{ec::damaged, place.why.detail});
       if (!place.leader)
         return answer(call, place.why);
       then({found.id, partition}, place.leader);
@@ -281,6 +283,8 @@ struct admin_session_state {
       if (what.partition >= found.partitions.size())
         return answer(call, verify_result{verify_finding::unknown,
                                           no_partition(found, what.partition).detail});
+      if (const auto& place = found.partitions[what.partition]; place.out_of_service)
+        return answer(call, failure{ec::damaged, place.why.detail});
       const auto reader = find_role<storage_reader_actor>(self->system(), role::storage_reader);
       self->request(reader, patience(), atom::verify_v, partition_id{found.id, what.partition},
                     what.offset, what.entry)

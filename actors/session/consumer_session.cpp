@@ -21,6 +21,7 @@ struct consumer_session_state {
     partition_leader_actor leader; ///< none: it is being looked up
     bool joined = false;
     bool joining = false;
+    bool out_of_service = false;                  ///< and nobody looks for its leader
     std::map<message_offset, std::uint32_t> held; ///< delivered and not settled, with their bytes
   };
   struct asked {
@@ -99,11 +100,13 @@ struct consumer_session_state {
     topic = found.id;
     places.resize(found.partitions.size());
     shares.emplace(places.size(), what().credit_messages, what().credit_bytes);
-    for (const auto& each : found.partitions)
-      if (!each.leader)
-        return refuse(each.why);
-    for (std::uint32_t number = 0; number < places.size(); ++number)
-      join(number, found.partitions[number].leader);
+    if (const auto* why = not_ready(found))
+      return refuse(*why);
+    for (std::uint32_t number = 0; number < places.size(); ++number) {
+      places[number].out_of_service = !found.partitions[number].leader;
+      if (found.partitions[number].leader)
+        join(number, found.partitions[number].leader);
+    }
   }
 
   void join(std::uint32_t number, const partition_leader_actor& leader) {
@@ -124,7 +127,7 @@ struct consumer_session_state {
     p.joined = true;
     p.joining = false;
     lease = group_lease;
-    if (!opening || !std::ranges::all_of(places, &place::joined))
+    if (!opening || !std::ranges::all_of(places, is_settled))
       return;
     opening = false;
     args.port->answer(args.opening,
@@ -133,6 +136,8 @@ struct consumer_session_state {
       args.port->deliver(what().subscription, std::move(early));
     waiting.clear();
   }
+
+  [[nodiscard]] static bool is_settled(const place& p) { return p.joined || p.out_of_service; }
 
   void not_joined(std::uint32_t number, const failure& why) {
     places[number].joining = false;
@@ -288,7 +293,7 @@ struct consumer_session_state {
   }
 
   void look_up_lost() {
-    const auto is_lost = [](const place& p) { return !p.leader; };
+    const auto is_lost = [](const place& p) { return !p.leader && !p.out_of_service; };
     if (ending || opening || std::ranges::none_of(places, is_lost))
       return;
     look_up_topic(
@@ -297,11 +302,13 @@ struct consumer_session_state {
             return self->quit(
                 to_error({ec::unknown_topic, "the topic \"" + what().topic + "\" was deleted"}));
           for (std::uint32_t number = 0; number < places.size(); ++number) {
-            if (places[number].leader)
+            auto& p = places[number];
+            if (p.leader || p.out_of_service)
               continue;
+            p.out_of_service = found && found->partitions[number].out_of_service;
             if (found && found->partitions[number].leader)
               join(number, found->partitions[number].leader);
-            else
+            else if (!p.out_of_service)
               lost(number);
           }
         });

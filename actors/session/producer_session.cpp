@@ -15,6 +15,7 @@ struct producer_session_state {
     producer_epoch opened;
     last_batch last;
     bool open = false;
+    failure out_of_service{ec::none, {}}; ///< why it is; it is not opened then
   };
 
   producer_session_actor::stateful_pointer<producer_session_state> self;
@@ -62,12 +63,16 @@ struct producer_session_state {
   void open_everywhere(const topic_view& found) {
     topic = found.id;
     places.resize(found.partitions.size());
+    if (const auto* why = not_ready(found))
+      return refuse(*why);
     for (std::uint32_t number = 0; number < places.size(); ++number) {
-      const auto& [leader, why] = found.partitions[number];
-      if (!leader)
-        return refuse(why);
-      bind(number, leader);
-      self->request(leader, args.node->bounds.storage.request_timeout, atom::open_v,
+      const auto& partition = found.partitions[number];
+      if (!partition.leader) {
+        places[number].out_of_service = partition.why;
+        continue;
+      }
+      bind(number, partition.leader);
+      self->request(partition.leader, args.node->bounds.storage.request_timeout, atom::open_v,
                     args.producer.name, args.producer.instance, args.producer.take_over)
           .then([this, number](const opened_here& opened) { opened_at(number, opened); },
                 [this](const caf::error& error) { refuse(to_failure(error)); });
@@ -84,14 +89,19 @@ struct producer_session_state {
     p.opened = opened.opened;
     p.last = opened.last;
     p.open = true;
-    if (!opening || !std::ranges::all_of(places, &place::open))
+    if (!opening || !std::ranges::all_of(places, is_settled))
       return;
     opening = false;
-    std::vector<last_batch> last;
+    opened_producer answer{self, {}};
     for (const auto& each : places)
-      last.push_back(each.last);
-    args.port->answer(args.opening, opened_producer{self, std::move(last)});
+      answer.partitions.push_back({each.last, each.out_of_service});
+    args.port->answer(args.opening, std::move(answer));
   }
+
+  [[nodiscard]] static bool is_out_of_service(const place& p) {
+    return p.out_of_service.code != ec::none;
+  }
+  [[nodiscard]] static bool is_settled(const place& p) { return p.open || is_out_of_service(p); }
 
   // ---- Batches
   // ------------------------------------------------------------------------------------
@@ -105,6 +115,8 @@ struct producer_session_state {
       return failure{ec::unknown_partition, "topic \"" + topic_name() + "\" has partitions 0 to " +
                                                 std::to_string(places.size() - 1) + ", not " +
                                                 std::to_string(partition)};
+    if (is_out_of_service(places[partition]))
+      return places[partition].out_of_service;
     if (!places[partition].leader)
       return failure{ec::partition_offline, partition_name(topic_name(), partition) +
                                                 " has no leader at this moment; repeat"};
@@ -190,11 +202,21 @@ struct producer_session_state {
                 to_error({ec::unknown_topic, "the topic \"" + topic_name() + "\" was deleted"}));
           if (found)
             for (std::uint32_t number = 0; number < places.size(); ++number)
-              if (!places[number].leader && found->partitions[number].leader)
-                bind(number, found->partitions[number].leader);
-          if (!std::ranges::all_of(places, [](const place& p) { return bool(p.leader); }))
+              take_place(number, found->partitions[number]);
+          if (!std::ranges::all_of(places,
+                                   [](const place& p) { return p.leader || is_out_of_service(p); }))
             look_up_later();
         });
+  }
+
+  void take_place(std::uint32_t number, const topic_view::place& found) {
+    auto& p = places[number];
+    if (p.leader || !p.open)
+      return;
+    if (found.leader)
+      bind(number, found.leader);
+    else if (found.out_of_service)
+      p.out_of_service = found.why;
   }
 
   // ---- The end

@@ -25,6 +25,22 @@ void look_up_topic(Self self, const context_ptr& node, const std::string& topic,
             });
 }
 
+/// Why a session cannot begin its work on a topic yet: a partition is being started, or none is in
+/// service. Those that are out of service are nobody's reason to do without the others.
+[[nodiscard]] inline const failure* not_ready(const topic_view& topic) {
+  const failure* out_of_service = nullptr;
+  bool has_leader = false;
+  for (const auto& each : topic.partitions) {
+    if (!each.leader && !each.out_of_service)
+      return &each.why;
+    if (each.leader)
+      has_leader = true;
+    else
+      out_of_service = &each.why;
+  }
+  return has_leader ? nullptr : out_of_service;
+}
+
 /// How long a session waits before it looks a lost leader up again.
 inline constexpr milliseconds look_up_again{50};
 

@@ -44,8 +44,7 @@ json position_json(const log_position& at) {
 }
 
 CLI::Option* add_duration(CLI::App& app, const std::string& names,
-                          std::optional<milliseconds>& target, const std::string& description,
-                          bare_number) {
+                          std::optional<milliseconds>& target, const std::string& description) {
   const auto read = [&target, names](const std::string& text) {
     target = parse_duration(text);
     if (!target)

@@ -50,12 +50,10 @@ void answer(const context& c, const json& object, const std::string& text);
 [[nodiscard]] std::string usage_text(const CLI::App& app, const std::string& what);
 [[nodiscard]] std::string usage_text(const CLI::App& app, const CLI::ParseError& e);
 
-/// A bare number is seconds, in every command: nothing else can be asked for.
-enum class bare_number { is_seconds };
-/// An option whose value is a span of time; a wrong one is wrong usage.
+/// An option whose value is a span of time; a wrong one is wrong usage. A bare number is seconds,
+/// in every command.
 CLI::Option* add_duration(CLI::App& app, const std::string& names,
-                          std::optional<milliseconds>& target, const std::string& description,
-                          bare_number = bare_number::is_seconds);
+                          std::optional<milliseconds>& target, const std::string& description);
 /// @throws client_error `unknown_group`: the topic has none of that name; `partition_offline`: a
 /// partition that does not answer may know it
 [[nodiscard]] group_info find_group(client& depot, const std::string& topic,

@@ -236,8 +236,7 @@ void add_consume_command(CLI::App& app, context& c) {
   command->add_option("--group", s->group, "The group that shares the work; created if it is new")
       ->required();
   command->add_option("--max", s->max, "End after so many messages")->type_name("N");
-  add_duration(*command, "--idle-exit", s->idle_exit, "End after so long without a message",
-               bare_number::is_seconds);
+  add_duration(*command, "--idle-exit", s->idle_exit, "End after so long without a message");
   command->add_option("--format", s->format, "raw (bodies) or json; with --json: json")
       ->check(CLI::IsMember({"raw", "json"}));
   auto* look =

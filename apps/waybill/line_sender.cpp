@@ -203,6 +203,7 @@ numbered_sender::numbered_sender(producer p, envelope e, std::shared_ptr<send_st
   for (std::size_t at = 0; at < last.size(); ++at) {
     lanes_[at].last = last[at].number.value;
     lanes_[at].last_messages = last[at].messages;
+    lanes_[at].is_known = last[at].is_known;
   }
   under_way_->busy.resize(lanes_.size());
 }
@@ -309,7 +310,7 @@ void numbered_sender::settle_earlier(const line_batch& batch, fate how) {
 bool numbered_sender::must_be_sent(std::uint32_t partition, const line_batch& batch) {
   const auto last = lanes_[partition].last;
   const bool taken = batch.last() <= last;
-  if (batch.last() <= recorded_) {
+  if (batch.last() <= recorded_ && lanes_[partition].is_known) {
     if (taken) {
       settle_earlier(batch, fate::recorded);
       return false;

@@ -110,6 +110,7 @@ private:
     explicit lane(batch_cutter::options o) : cutter{o} {}
     std::uint64_t last = 0;          ///< number that the node had at the start
     std::uint32_t last_messages = 0; ///< of that batch; 0: not known
+    bool is_known = true;            ///< false: out of service, and sends to it fail
     std::deque<numbered_line> tail;  ///< lines that may be in that batch
     batch_cutter cutter;
     std::optional<clock::time_point> waits_since; ///< what the cutter holds

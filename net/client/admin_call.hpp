@@ -45,6 +45,7 @@ public:
   void session_up() override { send(); }
   void session_down(const failure& why) override {
     ++asking_;
+    is_refused_ = false;
     last_ = why;
   }
   void refused(const failure& why) override { settle(why); }
@@ -67,6 +68,9 @@ private:
 
   void expire(milliseconds span) {
     auto* net = core_->net();
+    if (is_refused_)
+      return settle(failure{last_.code, std::string{what_} + " was refused for " +
+                                            std::to_string(span.count()) + " ms: " + last_.detail});
     auto why = last_.detail;
     if (why.empty() && net)
       why = net->trouble();
@@ -81,6 +85,7 @@ private:
     auto* net = core_->net();
     if (is_settled_ || !net || !net->is_up())
       return;
+    is_refused_ = false;
     const auto id = ++asking_;
     const bool before = std::exchange(was_asked_, true);
     net->tasks().add(ask_(net->session(), before)
@@ -104,6 +109,7 @@ private:
       return;
     }
     last_ = a.value.error();
+    is_refused_ = true;
     net->tasks().add(
         net->timer().afterDelay(to_kj(again_after)).then([weak = this->weak_from_this(), id] {
           if (const auto self = weak.lock(); self && id == self->asking_)
@@ -128,6 +134,7 @@ private:
   std::promise<result<T>> promised_;
   std::uint64_t asking_ = 0;
   bool was_asked_ = false;
+  bool is_refused_ = false; ///< for now, as `last_` says: no answer is missing
   bool is_settled_ = false;
   failure last_{ec::none, {}};
 };

@@ -110,7 +110,8 @@ public:
                      std::vector<outgoing_message> batch,
                      std::function<void(result<std::vector<receipt>>)> done);
   /// Per partition, the batch with the highest number that the node had when this producer was
-  /// opened; number 0: none.
+  /// opened; number 0: none. Of one that is out of service nothing is known: sends to it end with
+  /// `partition_offline`.
   [[nodiscard]] std::vector<last_batch> last_batches() const;
   [[nodiscard]] std::uint32_t partitions() const;
   /// Sends what lingers; returns when every message so far is confirmed or given up.

@@ -74,9 +74,12 @@ consumer::impl::open(std::shared_ptr<core> owner, std::shared_ptr<lifeline> line
   if (made->is_ready_ && !made->final_)
     return made;
   auto why = made->final_;
+  const auto refusal = made->last_refusal_;
   lock.unlock();
   owner->run_there([&] {
     const auto trouble = owner->net() ? owner->net()->trouble() : std::string{};
+    if (!why && trouble.empty() && refusal)
+      why = refusal;
     if (!why)
       why = failure{trouble.empty() ? ec::timed_out : ec::unreachable,
                     "no subscription in time" + (trouble.empty() ? std::string{} : ": " + trouble)};

@@ -156,6 +156,7 @@ private:
   bool is_interrupted_ = false;
   bool is_closed_ = false;
   bool is_ready_ = false;
+  std::optional<failure> last_refusal_; ///< of a subscription
   std::optional<failure> final_;
 
   // The loop's.

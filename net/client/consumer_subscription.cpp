@@ -180,6 +180,10 @@ void consumer::impl::subscribed(wire::SubscribeOutcome::Reader outcome) {
 }
 
 void consumer::impl::subscription_refused(const failure& why, bool retry) {
+  {
+    const std::lock_guard lock{mutex_};
+    last_refusal_ = why;
+  }
   if (retry)
     subscribe_later();
   else

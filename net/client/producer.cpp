@@ -56,7 +56,8 @@ std::shared_ptr<producer::impl> producer::impl::open(std::shared_ptr<core> owner
                                                      producer_options options) {
   owner->must_not_be_on_loop("opening a producer");
   auto made = std::make_shared<impl>(owner, std::move(line), topic, std::move(options));
-  const auto until = steady_clock::now() + owner->options.call_timeout;
+  const auto until = steady_clock::now() +
+                     std::min(owner->options.call_timeout, made->options_.retry.delivery_timeout);
   owner->post([made] {
     if (auto* net = made->core_->net())
       made->join(*net);
@@ -66,13 +67,17 @@ std::shared_ptr<producer::impl> producer::impl::open(std::shared_ptr<core> owner
   if (made->is_ready_ && !made->final_)
     return made;
   auto why = made->final_;
+  const auto refusal = made->last_refusal_;
   lock.unlock();
   if (!why)
-    owner->run_there([&owner, &why] {
+    owner->run_there([&owner, &why, &refusal] {
       const auto trouble = owner->net() ? owner->net()->trouble() : std::string{};
-      why = failure{trouble.empty() ? ec::timed_out : ec::unreachable,
-                    "the producer could not be opened in time" +
-                        (trouble.empty() ? std::string{} : ": " + trouble)};
+      if (trouble.empty() && refusal)
+        why = refusal;
+      else
+        why = failure{trouble.empty() ? ec::timed_out : ec::unreachable,
+                      "the producer could not be opened in time" +
+                          (trouble.empty() ? std::string{} : ": " + trouble)};
     });
   made->close(milliseconds{0}, left_behind::handed_back);
   throw client_error{*why};
@@ -144,6 +149,15 @@ std::uint32_t producer::impl::choose_partition(const outgoing_message& m) {
   return keyless_;
 }
 
+/// Round the partitions that are in service.
+void producer::impl::next_keyless() {
+  for (std::size_t tried = 0; tried < lanes_.size(); ++tried) {
+    keyless_ = static_cast<std::uint32_t>((keyless_ + 1) % lanes_.size());
+    if (!lanes_[keyless_].out_of_service)
+      return;
+  }
+}
+
 producer::impl::batch_handle producer::impl::start_batch(std::uint32_t partition) {
   auto b = std::make_shared<outgoing_batch>();
   b->partition = partition;
@@ -171,7 +185,7 @@ void producer::impl::seal(std::uint32_t partition) {
   l.open = nullptr;
   l.in_a_hurry = false;
   if (partition == keyless_) // whole batches go round
-    keyless_ = static_cast<std::uint32_t>((keyless_ + 1) % lanes_.size());
+    next_keyless();
 }
 
 void producer::impl::seal_all() {

@@ -80,6 +80,8 @@ private:
     batch_number known;             ///< the highest that the node has taken, as far as we know
     batch_number confirmed;
     steady_time retry_at{}; ///< nothing is sent before
+    /// Why it is out of service; then nothing is sent, for what the node has is not known.
+    std::optional<failure> out_of_service;
   };
   enum class numbering { undecided, ours, callers };
 
@@ -92,6 +94,7 @@ private:
                                        std::size_t messages);
   std::optional<failure> closed_failure() const;
   std::uint32_t choose_partition(const outgoing_message& m);
+  void next_keyless();
   batch_handle start_batch(std::uint32_t partition);
   void put(const batch_handle& b, outgoing_message m, client_parts::message_done done,
            std::size_t bytes, std::size_t words);
@@ -124,8 +127,8 @@ private:
   void open_now();
   void open_later(milliseconds pause);
   void opened(wire::OpenProducerOutcome::Reader outcome);
-  void take_over_lanes(capnp::List<std::uint64_t>::Reader last,
-                       capnp::List<std::uint32_t>::Reader messages);
+  void take_over_lanes(wire::OpenProducerOutcome::Ok::Reader ok);
+  void take_out_of_service(capnp::List<wire::OutOfService>::Reader out);
   void resume_lane(std::uint32_t partition, batch_number told);
   void open_refused(const failure& why, bool retry);
   void reopen();
@@ -159,7 +162,8 @@ private:
   bool is_closing_ = false;
   std::optional<failure> final_; ///< nothing can be sent any more
   client_parts::node_limits limits_;
-  bool is_ready_ = false; ///< the first opening is done
+  bool is_ready_ = false;               ///< the first opening is done
+  std::optional<failure> last_refusal_; ///< of an opening
 
   // The loop's.
   std::set<std::uint32_t> active_;

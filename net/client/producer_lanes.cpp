@@ -164,6 +164,8 @@ failure producer::impl::expired_failure(const outgoing_batch& b) const {
   const auto span = std::to_string(options_.retry.delivery_timeout.count()) + " ms";
   const auto* net = core_->net();
   const auto trouble = net ? net->trouble() : std::string{};
+  if (!b.was_sent && b.last_error.code != ec::none)
+    return {b.last_error.code, "not sent within " + span + ": " + b.last_error.detail};
   if (!b.was_sent)
     return {trouble.empty() ? ec::timed_out : ec::unreachable,
             "not sent within " + span + (trouble.empty() ? std::string{} : ": " + trouble)};
@@ -185,7 +187,10 @@ void producer::impl::send_all(steady_time now) {
   order.insert(order.end(), active_.begin(), active_.lower_bound(send_from_));
   for (const auto partition : order) {
     auto& l = lanes_[partition];
-    if (l.retry_at > now)
+    if (l.out_of_service)
+      for (const auto& b : l.queue)
+        b->last_error = *l.out_of_service;
+    if (l.retry_at > now || l.out_of_service)
       continue;
     while (l.next < l.queue.size() && l.next < batches_max) {
       if (calls_ >= calls_max) {

@@ -132,25 +132,43 @@ void producer::impl::opened(wire::OpenProducerOutcome::Reader outcome) {
   holder_ = ok.getProducer();
   take_over_ = false;
   open_pause_ = open_pause_first;
-  take_over_lanes(last, ok.getLastMessages());
+  take_over_lanes(ok);
   is_open_ = true;
   was_forgotten_ = false;
   pump_soon();
 }
 
-void producer::impl::take_over_lanes(capnp::List<std::uint64_t>::Reader last,
-                                     capnp::List<std::uint32_t>::Reader messages) {
+void producer::impl::take_out_of_service(capnp::List<wire::OutOfService>::Reader out) {
+  for (auto& l : lanes_)
+    l.out_of_service.reset();
+  for (const auto each : out)
+    if (each.getPartition() < lanes_.size())
+      lanes_[each.getPartition()].out_of_service = client_parts::to_failure(each.getError()).why;
+  if (lanes_[keyless_].out_of_service)
+    next_keyless();
+}
+
+void producer::impl::take_over_lanes(wire::OpenProducerOutcome::Ok::Reader ok) {
+  const auto last = ok.getLast();
+  const auto messages = ok.getLastMessages();
   if (is_ready_) {
+    {
+      const std::lock_guard lock{mutex_};
+      take_out_of_service(ok.getOutOfService());
+    }
     for (std::uint32_t p = 0; p < lanes_.size(); ++p)
-      resume_lane(p, batch_number{last[p]});
+      if (!lanes_[p].out_of_service)
+        resume_lane(p, batch_number{last[p]});
     const std::lock_guard lock{mutex_};
     limits_ = core_->net()->limits();
     return;
   }
   const std::lock_guard lock{mutex_};
   lanes_.resize(last.size());
+  take_out_of_service(ok.getOutOfService());
   for (std::uint32_t p = 0; p < lanes_.size(); ++p) {
-    first_last_.push_back({batch_number{last[p]}, p < messages.size() ? messages[p] : 0});
+    first_last_.push_back(
+        {batch_number{last[p]}, p < messages.size() ? messages[p] : 0, !lanes_[p].out_of_service});
     lanes_[p].known = lanes_[p].last = first_last_.back().number;
   }
   limits_ = core_->net()->limits();
@@ -191,6 +209,10 @@ void producer::impl::open_refused(const failure& why, bool retry) {
   for (auto& l : lanes_)
     for (auto& b : l.queue)
       b->last_error = why;
+  {
+    const std::lock_guard lock{mutex_};
+    last_refusal_ = why;
+  }
   open_later(open_pause_);
   open_pause_ = std::min(open_pause_ * 2, open_pause_max);
 }

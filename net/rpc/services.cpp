@@ -24,6 +24,26 @@ failure too_many(const char* what, std::size_t most) {
   return {ec::bad_argument, "more than " + std::to_string(most) + " " + what + " in one call"};
 }
 
+/// What a producer finds in each partition, when it is opened.
+void write_places(wire::OpenProducerOutcome::Ok::Builder to,
+                  const std::vector<opened_producer::place>& places) {
+  const auto count = static_cast<kj::uint>(places.size());
+  auto last = to.initLast(count);
+  auto messages = to.initLastMessages(count);
+  std::vector<kj::uint> out;
+  for (kj::uint i = 0; i < count; ++i) {
+    last.set(i, places[i].last.number.value);
+    messages.set(i, places[i].last.messages);
+    if (places[i].why.code != ec::none)
+      out.push_back(i);
+  }
+  auto out_of_service = to.initOutOfService(static_cast<kj::uint>(out.size()));
+  for (kj::uint i = 0; i < out.size(); ++i) {
+    out_of_service[i].setPartition(out[i]);
+    write(out_of_service[i].initError(), places[out[i]].why);
+  }
+}
+
 // ---- Producers
 // ----------------------------------------------------------------------------------------
 
@@ -196,12 +216,7 @@ public:
       over_->opened(caf::actor_cast<caf::actor>(opened->session));
       auto ok = outcome.initOk();
       ok.setProducer(kj::heap<producer_service>(over_, opened->session));
-      auto last = ok.initLast(static_cast<kj::uint>(opened->last.size()));
-      for (kj::uint i = 0; i < last.size(); ++i)
-        last.set(i, opened->last[i].number.value);
-      auto messages = ok.initLastMessages(last.size());
-      for (kj::uint i = 0; i < messages.size(); ++i)
-        messages.set(i, opened->last[i].messages);
+      write_places(ok, opened->partitions);
     });
   }
 

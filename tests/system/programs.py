@@ -77,10 +77,12 @@ class CommandLine:
             sys.exit(f"waybill {' '.join(map(str, words))} ended with {done.returncode}: {done.stderr}")
         return done.stdout
 
-    def try_call(self, *words):
-        """@returns the exit status, and what it said, errors behind the rest. It has no terminal."""
-        done = subprocess.run([self.program, *words], env=self.environment, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+    def try_call(self, *words, lines=()):
+        """@returns the exit status, and what it said, errors behind the rest. It has no terminal. `lines`: its
+        standard input"""
+        done = subprocess.run([self.program, *words], env=self.environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=120,
+                              input="".join(f"{line}\n" for line in lines))
         return done.returncode, done.stdout + done.stderr
 
     def objects(self, *words):

@@ -131,6 +131,9 @@ class Case:
             self.check_audit(status, found, books, may_lead)
             self.check_words(waybill, may_lead)
             self.check_others(waybill)
+            if not may_lead:
+                self.check_rest_of_topic(waybill)
+                self.check_refusals(waybill)
             node.stop()
         finally:
             node.kill_if_alive()
@@ -165,6 +168,35 @@ class Case:
         waybill.call("publish", DRAINED, lines=lines)
         got = waybill.call("consume", DRAINED, "--group", GROUP, "--max", str(len(lines))).splitlines()
         require(sorted(got) == sorted(lines), f"{len(got)} of {len(lines)} messages came")
+
+
+    def check_rest_of_topic(self, waybill):
+        """The topic's other partitions take messages, and deliver what they hold to everybody."""
+        lines = [f"beside {number}" for number in range(3_000)]
+        waybill.call("publish", KEPT, lines=lines)
+        got = [json.loads(each) for each in
+               waybill.call("consume", KEPT, "--group", GROUP, "--idle-exit", "2", "--format", "json").splitlines()]
+        partitions = {each["id"].split("/")[1] for each in got}
+        require(partitions == {str(n) for n in range(PARTITIONS)} - {str(BROKEN)}, f"messages came from {partitions}")
+        missing = set(lines) - {each["body"] for each in got}
+        require(not missing, f"{len(missing)} of {len(lines)} messages did not come")
+        say(f"    the other partitions of {KEPT} took {len(lines)} messages and delivered {len(got)}")
+
+    def check_refusals(self, waybill):
+        """What only the damaged partition could take or tell is refused by name."""
+        outcomes = {}
+        for key in range(PARTITIONS * 3):
+            status, text = waybill.try_call("publish", KEPT, "--key", f"key-{key}", "--delivery-timeout", "1", "--json",
+                                            lines=["keyed"])
+            outcomes.setdefault(status, []).append(text)
+        require(set(outcomes) == {0, 3}, f"publishing with keys exits with {sorted(outcomes)}")
+        require(all("partition_offline" in each and self.named_in(each) for each in outcomes[3]),
+                f"the refusal says: {outcomes[3][0]}")
+        status, text = waybill.try_call("publish", KEPT, "--producer", "numbered", "--delivery-timeout", "1",
+                                        lines=[str(number) for number in range(3_000)])
+        require(status == 1 and "is offline" in text, f"a numbered publish exits with {status}: {text}")
+        status, text = waybill.try_call("verify", f"{KEPT}/{BROKEN}/0@1.2.{32 * '0'}", "--json")
+        require(status == 1 and "damaged" in text and self.named_in(text), f"verify exits with {status}: {text}")
 
 
 def run(arguments, work):
