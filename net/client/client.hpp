@@ -7,6 +7,7 @@
 #include "storage/types.hpp"
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <future>
@@ -99,7 +100,11 @@ public:
   /// Returns when the message is safe. @throws unconfirmed_error after the last retry, or when the
   /// node refuses it for good
   receipt send(outgoing_message m);
-  receipt send(std::string body) { return send(outgoing_message{.body = std::move(body)}); }
+  /// A body alone. A template, so that a message in braces is never taken for a text.
+  template <std::convertible_to<std::string> Text>
+  receipt send(Text body) {
+    return send(outgoing_message{.body = std::move(body)});
+  }
   /// Returns once there is room; the future becomes the receipt, or an unconfirmed_error.
   std::future<receipt> send_async(outgoing_message m);
   /// As `send_async`; `done` is called from the library's thread and must not block.

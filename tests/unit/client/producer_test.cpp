@@ -19,6 +19,17 @@ TEST_CASE("a receipt says where the message lies, and it lies there once", "[pro
   CHECK(depot.log("orders", 0) == std::vector<std::string>{"one", "two"});
 }
 
+TEST_CASE("a message may be written in place, of literals alone", "[producer]") {
+  fake_depot depot{{.topics = {{"orders", 1}}}};
+  client c{depot.address(), quick()};
+  auto p = c.producer("orders");
+  const char* text = "two boxes";
+  CHECK(p.send({.key = "order-17", .body = "two boxes"}).offset == message_offset{0});
+  CHECK(p.send({.key = "order-18", .body = text}).offset == message_offset{1});
+  CHECK(p.send({.body = text, .partition = 0}).offset == message_offset{2});
+  CHECK(p.send(text).offset == message_offset{3});
+}
+
 TEST_CASE("messages of one key stay in one partition, in order", "[producer]") {
   fake_depot depot{{.topics = {{"orders", 4}}}};
   client c{depot.address(), quick()};
