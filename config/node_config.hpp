@@ -72,7 +72,9 @@ private:
 [[nodiscard]] std::string help_text();
 /// `waybilld 0.1.0`.
 [[nodiscard]] std::string version_text();
+/// Which keys a file sets; it shows all of them, the others as comments.
+enum class keys_set : std::uint8_t { all, not_at_default };
 /// Every key with its meaning, unit and value; a file that reads back as `values`.
-[[nodiscard]] std::string config_text(const node_settings& values);
+[[nodiscard]] std::string config_text(const node_settings& values, keys_set set = keys_set::all);
 
 } // namespace waybill

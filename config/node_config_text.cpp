@@ -72,7 +72,8 @@ Every key, with its default:
   return text;
 }
 
-std::string config_text(const node_settings& values) {
+std::string config_text(const node_settings& values, keys_set set) {
+  const node_settings defaults;
   std::string text = "; Configuration of a Waybill node: waybilld --config-file=FILE\n"
                      "; Every key of every group. What is left out has its default.\n";
   std::string_view group;
@@ -86,7 +87,9 @@ std::string config_text(const node_settings& values) {
     if (!each.at_end.empty())
       text += "; At its end: " + std::string{each.at_end} +
               "\n; Alarm ahead: " + std::string{each.alarm} + "\n";
-    text += std::string{each.name()} + " = " + to_string(each.read(values)) + "\n";
+    const auto value = each.read(values);
+    const bool left_out = set == keys_set::not_at_default && value == each.read(defaults);
+    text += (left_out ? "; " : "") + std::string{each.name()} + " = " + to_string(value) + "\n";
   }
   return text;
 }

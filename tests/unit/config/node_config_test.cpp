@@ -28,6 +28,7 @@ public:
   config_file(const config_file&) = delete;
   config_file& operator=(const config_file&) = delete;
   [[nodiscard]] std::string flag() const { return "--config-file=" + path_.string(); }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::string line(int number) const {
     return path_.string() + ":" + std::to_string(number);
   }
@@ -338,6 +339,23 @@ TEST_CASE("the sample has every key at its default", "[config]") {
   CHECK(assignments->size() == options().size());
   for (const auto& each : options())
     CHECK(std::ranges::count(*assignments, each.key, &assignment::key) == 1);
+}
+
+TEST_CASE("a file of what differs from the defaults shows the other keys as comments", "[config]") {
+  node_settings settings;
+  settings.node.data_dir = "/var/lib/waybill";
+  const config_file file{config_text(settings, keys_set::not_at_default)};
+  const auto assignments = read_config_file(file.path());
+  REQUIRE(assignments);
+  REQUIRE(assignments->size() == 1);
+  CHECK(assignments->front().key == "node.data-dir");
+  node_config config;
+  accept(config, {file.flag()});
+  CHECK(config_text(config.values()) == config_text(settings));
+  const auto text = config_text(settings, keys_set::not_at_default);
+  for (const auto& each : options())
+    if (each.key != "node.data-dir")
+      CHECK(text.find("\n; " + std::string{each.name()} + " = ") != std::string::npos);
 }
 
 TEST_CASE("CAF is handed every key with its type", "[config]") {
