@@ -25,6 +25,8 @@ struct node_context {
   const limits bounds;
   const std::string node; ///< `node.id`
   const process_id process;
+  const wall_time started =
+      std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now());
   bool development = false; ///< a single node without a coordinator
   const std::shared_ptr<store> data;
   entry_cache cache;

@@ -7,6 +7,7 @@
 // time-out.
 #pragma once
 
+#include "actors/node/process_figures.hpp"
 #include "actors/rules/delivery.hpp"
 #include "actors/rules/ledger.hpp"
 #include "storage/entry.hpp"
@@ -389,10 +390,13 @@ struct verify_call {
   message_offset offset;
   log_position entry;
 };
+struct node_stats_call {
+  bool reset_memory_peak = false; ///< once the answer is made
+};
 using admin_call =
     std::variant<create_topic_call, list_topics_call, describe_topic_call, delete_topic_call,
                  list_groups_call, set_group_call, delete_group_call, list_letters_call,
-                 redrive_call, audit_call, verify_call>;
+                 redrive_call, audit_call, verify_call, node_stats_call>;
 
 /// ADMIN SESSION: what one connection asks beside publishing and consuming.
 using admin_session_actor = caf::typed_actor<caf::reacts_to<atom::admin, call_id, admin_call>,
@@ -434,10 +438,17 @@ struct letters_page {
   message_offset next;
   bool more = false;
 };
+/// What the node's process has used since it started, and what its store has done.
+struct node_figures {
+  process_figures used;
+  wall_time started{};
+  std::uint64_t syncs = 0; ///< `fdatasync` and `fsync`, of all files and directories
+};
+using figures_ptr = std::shared_ptr<const node_figures>; ///< large, and rarely asked for
 using client_answer =
     std::variant<failure, done, logged_in, opened_producer, publish_outcome, subscribed,
                  settle_outcome, std::vector<topic_details>, std::vector<group_details>,
-                 letters_page, redrive_result, books_ptr, verify_result>;
+                 letters_page, redrive_result, books_ptr, verify_result, figures_ptr>;
 
 /// A client's connection, as sessions see it. Implemented in net/rpc; every call from any thread;
 /// none blocks; after the connection is gone they do nothing.

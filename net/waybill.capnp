@@ -149,6 +149,11 @@ interface Session {
       -> (outcome :VerifyOutcome);
 
   close @14 () -> ();
+
+  nodeStats @15 (resetMemoryPeak :Bool) -> (outcome :NodeStatsOutcome);
+  # What the node's process has used and done since it started: two answers with the same `started`
+  # tell what lies between them. `resetMemoryPeak`: for whoever asks later, `memoryPeakBytes` counts
+  # from this answer on, where the node's system allows that.
 }
 
 # ---- Producers ----------------------------------------------------------------------------------
@@ -407,5 +412,25 @@ struct VerifyOutcome {
     different @2 :Text;           # another entry is there: the receipt is not of this log
     unknown @3 :Text;             # never seen here, or not known any more
     error @4 :Error;
+  }
+}
+
+struct NodeStats {
+  process @0 :UInt64;             # the id that the node's system gave the process
+  machine @1 :Text;               # the random id of this boot of the node's system, where it has one
+                                  # (Linux: boot_id): the caller's own means that both share a machine
+  started @2 :Int64;
+  cpuUserUs @3 :UInt64;           # processor time of all threads, in microseconds
+  cpuSystemUs @4 :UInt64;
+  memoryBytes @5 :UInt64;         # resident now; 0: not known
+  memoryPeakBytes @6 :UInt64;     # the most since the start, or since a call that reset it
+  syncs @7 :UInt64;               # calls of fdatasync and fsync by the store: journal, small store,
+                                  # tables, directories
+}
+
+struct NodeStatsOutcome {
+  union {
+    ok @0 :NodeStats;
+    error @1 :Error;
   }
 }

@@ -26,7 +26,9 @@ public:
 
 level_context::level_context(leveldb::Env* env, std::uint64_t write_buffer_bytes,
                              std::uint64_t block_cache_bytes)
-    : env_{env ? env : leveldb::Env::Default()}, real_{env == nullptr},
+    : real_{env == nullptr}, syncs_{real_ ? leveldb::Env::Default() : env,
+                                    real_ ? sync_counter::manifest_costs::two
+                                          : sync_counter::manifest_costs::one},
       write_buffer_bytes_{write_buffer_bytes}, cache_{leveldb::NewLRUCache(block_cache_bytes)},
       logger_{std::make_unique<silent_logger>()} {}
 
@@ -34,7 +36,7 @@ level_context::~level_context() = default;
 
 leveldb::Options level_context::journal_options() const {
   leveldb::Options options;
-  options.env = env_;
+  options.env = env();
   options.info_log = logger_.get();
   options.block_cache = cache_.get();
   options.paranoid_checks = true;
@@ -48,7 +50,7 @@ leveldb::Options level_context::journal_options() const {
 
 leveldb::Options level_context::state_options() const {
   leveldb::Options options;
-  options.env = env_;
+  options.env = env();
   options.info_log = logger_.get();
   options.block_cache = cache_.get();
   options.paranoid_checks = true;
@@ -59,8 +61,8 @@ leveldb::Options level_context::state_options() const {
 void level_context::make_directories(const std::string& path) const {
   for (auto slash = path.find('/', 1); slash != std::string::npos;
        slash = path.find('/', slash + 1))
-    env_->CreateDir(path.substr(0, slash)); // fails where it exists; who opens it sees the rest
-  env_->CreateDir(path);
+    env()->CreateDir(path.substr(0, slash)); // fails where it exists; who opens it sees the rest
+  env()->CreateDir(path);
 }
 
 result<void> level_context::sync_directory(const std::string& path) const {
@@ -70,6 +72,8 @@ result<void> level_context::sync_directory(const std::string& path) const {
   // themselves. A file system that cannot do it (EINVAL) has no such notion; a directory that we
   // may not read was made by somebody else.
   const int directory = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory >= 0)
+    syncs_.add(1);
   const bool synced = directory >= 0 ? ::fsync(directory) == 0 || errno == EINVAL : errno == EACCES;
   const auto why = errno;
   if (directory >= 0)
@@ -82,7 +86,7 @@ result<void> level_context::sync_directory(const std::string& path) const {
 
 result<std::vector<std::string>> level_context::children(const std::string& path) const {
   std::vector<std::string> names;
-  const auto status = env_->GetChildren(path, &names);
+  const auto status = env()->GetChildren(path, &names);
   if (!status.ok() && !status.IsNotFound())
     return read_failure(status, "the directory " + path);
   std::erase_if(names, [](const std::string& name) { return name == "." || name == ".."; });
@@ -90,7 +94,7 @@ result<std::vector<std::string>> level_context::children(const std::string& path
 }
 
 bool level_context::has_database(const std::string& path) const {
-  return env_->FileExists(path + "/CURRENT");
+  return env()->FileExists(path + "/CURRENT");
 }
 
 failure write_failure(const leveldb::Status& status, const std::string& where) {

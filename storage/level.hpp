@@ -3,6 +3,7 @@
 #pragma once
 
 #include "storage/error.hpp"
+#include "storage/sync_counter.hpp"
 
 #include <cstdint>
 
@@ -31,7 +32,9 @@ public:
   level_context(const level_context&) = delete;
   level_context& operator=(const level_context&) = delete;
 
-  [[nodiscard]] leveldb::Env* env() const { return env_; }
+  [[nodiscard]] leveldb::Env* env() const noexcept { return syncs_.env(); }
+  /// Calls of `fdatasync` and `fsync` so far, of files and of directories. Any thread.
+  [[nodiscard]] std::uint64_t sync_calls() const noexcept { return syncs_.calls(); }
   /// Large blocks, no compression, everything checked. Opens what exists, and only that.
   [[nodiscard]] leveldb::Options journal_options() const;
   [[nodiscard]] leveldb::Options state_options() const;
@@ -47,8 +50,8 @@ public:
   [[nodiscard]] bool has_database(const std::string& path) const;
 
 private:
-  leveldb::Env* env_;
   bool real_;
+  mutable sync_counter syncs_;
   std::uint64_t write_buffer_bytes_;
   std::unique_ptr<leveldb::Cache> cache_;
   std::unique_ptr<leveldb::Logger> logger_;

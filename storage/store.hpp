@@ -115,7 +115,8 @@ public:
 
 /// Sums for metrics, benchmarks and alarms.
 struct store_statistics {
-  std::uint64_t syncs = 0; ///< synced group commits of the journal
+  std::uint64_t syncs = 0;      ///< synced group commits of the journal
+  std::uint64_t sync_calls = 0; ///< `fdatasync` and `fsync`, of all files and directories
   std::uint64_t entries_written = 0;
   std::uint64_t bytes_written = 0; ///< of encoded entries, rewritten ones included
   std::uint64_t generations = 0;

@@ -275,6 +275,7 @@ store_impl::records(const std::string& prefix) const {
 store_statistics store_impl::statistics() const {
   std::lock_guard lock{mutex_};
   auto now = counters_;
+  now.sync_calls = levels_.sync_calls();
   now.generations = sealed_.size() + 1;
   now.table_bytes = pages_.bytes();
   for (const auto& [id, index] : partitions_) {

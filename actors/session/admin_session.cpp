@@ -1,5 +1,6 @@
 #include "actors/session/admin_session.hpp"
 
+#include "actors/node/process_figures.hpp"
 #include "actors/session/topic_leaders.hpp"
 
 #include <algorithm>
@@ -291,6 +292,16 @@ struct admin_session_state {
           .then([this, call](const verify_result& result) { answer(call, result); },
                 [this, call](const caf::error& why) { refuse(call, why); });
     });
+  }
+
+  // ---- The process
+  // --------------------------------------------------------------------------------
+
+  void operator()(call_id call, const node_stats_call& what) {
+    answer(call, std::make_shared<const node_figures>(read_process_figures(), args.node->started,
+                                                      args.node->data->statistics().sync_calls));
+    if (what.reset_memory_peak)
+      reset_memory_peak();
   }
 };
 

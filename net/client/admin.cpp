@@ -10,8 +10,10 @@
 namespace waybill {
 
 using client_parts::admin_answer;
-using client_parts::admin_call;
+using client_parts::asked;
+using client_parts::call;
 using client_parts::refusal;
+using client_parts::strange;
 using client_parts::to_position;
 using client_parts::to_text;
 using client_parts::to_time;
@@ -20,25 +22,6 @@ namespace {
 
 constexpr std::uint32_t page_letters = 1'000; ///< the contract's bound
 constexpr std::size_t offsets_of_a_call = 1'000;
-
-template <class T, class Ask>
-T call(const std::shared_ptr<client_parts::core>& core, const char* what, Ask how) {
-  return std::make_shared<admin_call<T>>(core, what, std::move(how))->run();
-}
-
-/// Sends `request` and hands the outcome to `read`.
-template <class T, class Request, class Read>
-kj::Promise<admin_answer<T>> asked(Request&& request, Read read) {
-  return request.send().then([read = std::move(read)](auto&& response) mutable -> admin_answer<T> {
-    return read(response.getOutcome());
-  });
-}
-
-template <class T>
-admin_answer<T> strange() {
-  return {failure{ec::internal, "the node's answer is of a kind that this library does not know"},
-          false};
-}
 
 admin_answer<void> read_done(wire::Done::Reader done) {
   switch (done.which()) {

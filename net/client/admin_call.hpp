@@ -146,4 +146,25 @@ admin_answer<T> refusal(wire::Error::Reader error) {
   return {std::move(why.why), why.retry};
 }
 
+/// An answer that a newer node may give.
+template <class T>
+admin_answer<T> strange() {
+  return {failure{ec::internal, "the node's answer is of a kind that this library does not know"},
+          false};
+}
+
+/// Sends `request` and hands the outcome to `read`.
+template <class T, class Request, class Read>
+kj::Promise<admin_answer<T>> asked(Request&& request, Read read) {
+  return request.send().then([read = std::move(read)](auto&& response) mutable -> admin_answer<T> {
+    return read(response.getOutcome());
+  });
+}
+
+/// Makes the call that `how` asks. Blocks. @throws client_error
+template <class T, class Ask>
+T call(const std::shared_ptr<core>& owner, const char* what, Ask how) {
+  return std::make_shared<admin_call<T>>(owner, what, std::move(how))->run();
+}
+
 } // namespace waybill::client_parts

@@ -270,6 +270,17 @@ struct verification {
   verdict found = verdict::unknown;
   std::string detail;
 };
+/// Of the node's process; two of them with the same `started` tell what lies between them.
+struct node_stats {
+  std::uint64_t process = 0; ///< its id on its machine
+  std::string machine;       ///< Linux: the boot_id of that machine
+  wall_time started{};
+  std::chrono::microseconds cpu_user{0}, cpu_system{0};
+  std::uint64_t memory_bytes = 0;      ///< resident now; 0: not known
+  std::uint64_t memory_peak_bytes = 0; ///< the most since the start, or the last reset
+  std::uint64_t syncs = 0;             ///< calls of fdatasync and fsync by the store
+};
+enum class memory_peak : std::uint8_t { keep, reset };
 
 class client {
 public:
@@ -309,6 +320,8 @@ public:
                               std::uint32_t partition, std::span<const message_offset> offsets);
   partition_books audit(const std::string& topic, std::uint32_t partition);
   verification verify(const receipt& r);
+  /// `reset`: for whoever asks later, the peak counts from this answer on.
+  node_stats stats(memory_peak peak = memory_peak::keep);
 
 private:
   struct impl;

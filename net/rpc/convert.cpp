@@ -104,6 +104,17 @@ void put(wire::DeadLetterInfo::Builder to, std::uint32_t partition, const dead_l
     to.setMessage(data_of(from.message));
 }
 
+void put(wire::NodeStats::Builder to, const node_figures& from) {
+  to.setProcess(from.used.process);
+  to.setMachine(text(from.used.machine));
+  to.setStarted(millis(from.started));
+  to.setCpuUserUs(static_cast<std::uint64_t>(from.used.cpu_user.count()));
+  to.setCpuSystemUs(static_cast<std::uint64_t>(from.used.cpu_system.count()));
+  to.setMemoryBytes(from.used.memory_bytes);
+  to.setMemoryPeakBytes(from.used.memory_peak_bytes);
+  to.setSyncs(from.syncs);
+}
+
 void put(wire::GroupBooks::Builder to, const audited_group& from) {
   to.setGroup(text(from.group));
   to.setArrived(from.arrived);
@@ -267,6 +278,11 @@ void write(wire::VerifyOutcome::Builder to, const client_answer& from) {
   case verify_finding::unknown:
     return to.setUnknown(text(found->detail));
   }
+}
+
+void write(wire::NodeStatsOutcome::Builder to, const client_answer& from) {
+  if (const auto* found = expect<figures_ptr>(to, from))
+    put(to.initOk(), **found);
 }
 
 void write(capnp::List<wire::Chunk>::Builder to, const chunk* first) {

@@ -22,6 +22,7 @@ void write(wire::DeadLettersOutcome::Builder to, const client_answer& from, std:
 void write(wire::RedriveOutcome::Builder to, const client_answer& from);
 void write(wire::AuditOutcome::Builder to, const client_answer& from);
 void write(wire::VerifyOutcome::Builder to, const client_answer& from);
+void write(wire::NodeStatsOutcome::Builder to, const client_answer& from);
 /// Chunks [first, end) of one delivery.
 void write(capnp::List<wire::Chunk>::Builder to, const chunk* first);
 [[nodiscard]] policy_update read(wire::Policy::Reader from);

@@ -308,6 +308,9 @@ public:
     return ask(context, verify_call{read(params.getTopic()), params.getPartition(),
                                     message_offset{params.getOffset()}, read(params.getEntry())});
   }
+  kj::Promise<void> nodeStats(NodeStatsContext context) override {
+    return ask(context, node_stats_call{context.getParams().getResetMemoryPeak()});
+  }
   kj::Promise<void> close(CloseContext) override { return kj::READY_NOW; }
 
 private:

@@ -93,6 +93,25 @@ TEST_CASE("partitions share the journal and do not see each other", "[store]") {
   }
 }
 
+TEST_CASE("every sync is counted: of the journal, of the small store, of an opening", "[store]") {
+  test::store_fixture store;
+  store.options.generation_entries = 1'000; // no other one is prepared on another thread
+  store.open();
+  CHECK(store->statistics().sync_calls == store.env.counters().syncs);
+  const auto before = store->statistics().sync_calls;
+  auto log = store.begin(1);
+  for (int round = 0; round < 30; ++round)
+    store.write(log.next_many(3));
+  store.checkpoint_at_end(log);
+  CHECK(store->statistics().sync_calls == before + 1 + 30 + 1);
+  CHECK(store->statistics().sync_calls == store.env.counters().syncs);
+  store.close();
+  const auto first_process = store.env.counters().syncs;
+  store.open();
+  CHECK(store->statistics().sync_calls > 0);
+  CHECK(store->statistics().sync_calls == store.env.counters().syncs - first_process);
+}
+
 TEST_CASE("a log goes on in the next process where it ended", "[store]") {
   test::store_fixture store;
   store.options.generation_entries = 7;
