@@ -1,16 +1,10 @@
-// Words and numbers for people and programs: spans, tables, escapes, percentiles, ids.
-#include "apps/waybill/disk_floor.hpp"
+// Words and numbers for people and programs: spans, tables, escapes, ids.
 #include "apps/waybill/duration.hpp"
-#include "apps/waybill/histogram.hpp"
 #include "apps/waybill/letter_id.hpp"
 #include "apps/waybill/table.hpp"
 #include "apps/waybill/text.hpp"
 
 #include <catch2/catch.hpp>
-
-#include <algorithm>
-#include <random>
-#include <vector>
 
 using namespace waybill;
 using namespace waybill::cli;
@@ -100,43 +94,6 @@ TEST_CASE("bytes for a terminal hold no control characters", "[text]") {
             .find('\x9b') == std::string::npos);
   CHECK(printable("äöü", 2) == "äö…");
   CHECK(printable("\xff", 9) == "\\xff");
-}
-
-TEST_CASE("a percentile is at most 3.2 % above the true one", "[histogram]") {
-  const auto seed = std::random_device{}();
-  INFO("seed " << seed);
-  std::mt19937_64 random{seed};
-  histogram h;
-  std::vector<std::int64_t> samples;
-  for (int i = 0; i < 10'000; ++i) {
-    const auto sample = static_cast<std::int64_t>(random() >> (random() % 40 + 24));
-    samples.push_back(sample);
-    h.add(std::chrono::nanoseconds{sample});
-  }
-  std::ranges::sort(samples);
-  for (const double part : {0.001, 0.5, 0.9, 0.99, 1.0}) {
-    const auto exact = samples[static_cast<std::size_t>(std::ceil(part * 10'000)) - 1];
-    const auto told = h.percentile(part).count();
-    CHECK(told >= exact);
-    CHECK(static_cast<double>(told) <= static_cast<double>(exact) * 1.032 + 1);
-  }
-  CHECK(histogram{}.percentile(0.5) == 0ns);
-}
-
-TEST_CASE("a speed above the floor says that the floor was measured badly", "[disk_floor]") {
-  CHECK(share_of_floor(50, 200) == 0.25);
-  CHECK(share_of_floor(200, 200) == 1.0);
-  CHECK(share_of_floor(0, 200) == 0.0);
-  CHECK_FALSE(share_of_floor(201, 200));
-  CHECK_FALSE(share_of_floor(1, 0));
-}
-
-TEST_CASE("the longest span has its bucket", "[histogram]") {
-  histogram h;
-  h.add(std::chrono::nanoseconds::max());
-  h.add(-1ns);
-  CHECK(h.percentile(1.0) == std::chrono::nanoseconds::max());
-  CHECK(h.percentile(0.5) == 0ns);
 }
 
 TEST_CASE("a dead letter is named by its message, with or without the topic", "[letter_id]") {

@@ -1,19 +1,21 @@
 // See disk_floor.hpp.
-#include "apps/waybill/disk_floor.hpp"
+#include "apps/waybill/bench/disk_floor.hpp"
 
-#include "apps/waybill/histogram.hpp"
+#include "apps/waybill/bench/histogram.hpp"
 #include "apps/waybill/signals.hpp"
 #include "apps/waybill/table.hpp"
 #include "apps/waybill/text.hpp"
+#include "storage/assert.hpp"
 
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <random>
 #include <unistd.h>
 
-namespace waybill::cli {
+namespace waybill::cli::bench {
 
 namespace {
 
@@ -79,6 +81,19 @@ result<std::vector<disk_floor>> measure_floor(const std::string& directory,
   return floors;
 }
 
+std::vector<disk_floor> mean_of(const std::vector<disk_floor>& one,
+                                const std::vector<disk_floor>& other) {
+  WAYBILL_ASSERT(one.size() == other.size());
+  std::vector<disk_floor> mean = one;
+  for (std::size_t i = 0; i < mean.size(); ++i) {
+    mean[i].per_second = (one[i].per_second + other[i].per_second) / 2;
+    mean[i].megabytes_per_second =
+        (one[i].megabytes_per_second + other[i].megabytes_per_second) / 2;
+    mean[i].median = (one[i].median + other[i].median) / 2;
+  }
+  return mean;
+}
+
 std::optional<double> share_of_floor(double speed, double floor) {
   if (!(floor > 0 && speed <= floor))
     return std::nullopt;
@@ -101,10 +116,10 @@ json floor_json(const std::vector<disk_floor>& floors) {
   json list = json::array();
   for (const auto& f : floors)
     list.push_back({{"bytes", f.bytes},
-                    {"per_second", f.per_second},
-                    {"megabytes_per_second", f.megabytes_per_second},
-                    {"median_ms", static_cast<double>(f.median.count()) / 1e6}});
+                    {"per_s", std::round(f.per_second * 10) / 10},
+                    {"mb_per_s", std::round(f.megabytes_per_second * 100) / 100},
+                    {"p50_ms", std::round(static_cast<double>(f.median.count()) / 1e3) / 1e3}});
   return list;
 }
 
-} // namespace waybill::cli
+} // namespace waybill::cli::bench

@@ -1,32 +1,38 @@
 // See histogram.hpp.
-#include "apps/waybill/histogram.hpp"
+#include "apps/waybill/bench/histogram.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 
-namespace waybill::cli {
+namespace waybill::cli::bench {
 
 std::size_t histogram::bucket_of(std::uint64_t ns) noexcept {
-  if (ns < 64)
+  if (ns < 512)
     return static_cast<std::size_t>(ns);
-  const auto power = static_cast<std::size_t>(std::bit_width(ns)) - 1; // 6 at least
-  const auto within = static_cast<std::size_t>(ns >> (power - 5)) - 32;
-  return 64 + (power - 6) * 32 + within;
+  const auto power = static_cast<std::size_t>(std::bit_width(ns)) - 1; // 9 at least
+  const auto within = static_cast<std::size_t>(ns >> (power - 8)) - 256;
+  return 512 + (power - 9) * 256 + within;
 }
 
 std::uint64_t histogram::end_of(std::size_t bucket) noexcept {
-  if (bucket < 64)
+  if (bucket < 512)
     return bucket;
-  const auto power = (bucket - 64) / 32 + 6;
-  const auto within = (bucket - 64) % 32;
-  return ((within + 33ull) << (power - 5)) - 1;
+  const auto power = (bucket - 512) / 256 + 9;
+  const auto within = (bucket - 512) % 256;
+  return ((within + 257ull) << (power - 8)) - 1;
 }
 
 void histogram::add(span sample) {
   const auto ns = static_cast<std::uint64_t>(std::max<span::rep>(sample.count(), 0));
   ++counts_[bucket_of(ns)];
   ++count_;
+}
+
+void histogram::add(const histogram& other) {
+  for (std::size_t bucket = 0; bucket < buckets; ++bucket)
+    counts_[bucket] += other.counts_[bucket];
+  count_ += other.count_;
 }
 
 histogram::span histogram::percentile(double part) const {
@@ -41,4 +47,4 @@ histogram::span histogram::percentile(double part) const {
   return span{0};
 }
 
-} // namespace waybill::cli
+} // namespace waybill::cli::bench

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace waybill::cli {
+namespace waybill::cli::bench {
 
 struct disk_floor {
   std::size_t bytes = 0;           ///< of one write
@@ -25,10 +25,13 @@ struct disk_floor {
 [[nodiscard]] result<std::vector<disk_floor>> measure_floor(const std::string& directory,
                                                             const std::vector<std::size_t>& sizes,
                                                             std::chrono::milliseconds span);
+/// Of two measurements of the same sizes, as long as each other: before and after something else.
+[[nodiscard]] std::vector<disk_floor> mean_of(const std::vector<disk_floor>& one,
+                                              const std::vector<disk_floor>& other);
 /// How much of the floor's speed was reached; nothing when it was passed, for then the floor was
 /// measured badly.
 [[nodiscard]] std::optional<double> share_of_floor(double speed, double floor);
 [[nodiscard]] std::string floor_text(const std::vector<disk_floor>& floors);
 [[nodiscard]] json floor_json(const std::vector<disk_floor>& floors);
 
-} // namespace waybill::cli
+} // namespace waybill::cli::bench
