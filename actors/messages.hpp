@@ -177,6 +177,7 @@ struct publish_request {
   batch_number number, previous;
   hash128 hash;               ///< of the batch's bytes
   std::uint32_t messages = 0; ///< in the batch: it was checked
+  std::uint32_t timed = 0;    ///< of them, those with a time
   shared_bytes body;          ///< encoded publish_body
 };
 struct publish_outcome {

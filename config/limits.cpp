@@ -190,6 +190,11 @@ void add_delivery_bounds(keys& to) {
       "The group gets only those until some are settled, with the alarm group-held-back; acks go "
       "on.",
       near));
+  to.push_back(count<g, &m::timed_max>(
+      "delivery.timed-max", "messages", 1, 100'000'000,
+      "How many messages that came with a time to be delivered at or to expire at, and that some "
+      "group may still get, one partition holds.",
+      "A further one is refused with overloaded and may be repeated.", near));
   to.push_back(count<g, &m::groups_max>("delivery.groups-max", "groups", 1, 100'000,
                                         "How many groups may read one partition.",
                                         "A further group is refused with limit_reached.", near));

@@ -341,7 +341,7 @@ struct DeadLetterInfo {
   partition @0 :UInt32;
   offset @1 :UInt64;
   attempts @2 :UInt32;
-  why @3 :Text;                   # "nack", "lease-expired", "disconnected", "leader-changed"
+  why @3 :Text;                   # "nack", "lease-expired", "disconnected", "leader-changed", "expired"
   reason @4 :Text;
   consumer @5 :Text;
   firstDelivered @6 :Int64;
@@ -403,6 +403,7 @@ struct GroupBooks {
   purged @8 :UInt64;
   forOthers @9 :UInt64;
   balances @10 :Bool;
+  expired @11 :UInt64;            # of all that ever became dead letters: those whose time ran out
 }
 
 struct VerifyOutcome {

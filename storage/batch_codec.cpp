@@ -9,7 +9,9 @@
 #include "storage/format.capnp.h"
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
+#include <optional>
 
 namespace waybill {
 namespace {
@@ -72,7 +74,7 @@ void fill(format::Message::Builder out, const message_view& m) {
 }
 
 std::string batch_of(const std::vector<message_view>& messages) {
-  std::size_t words = 8; // the root and its pointer, the list's tag
+  std::size_t words = 8; // the root and its pointers, the list's tag
   for (const auto& each : messages)
     words += words_of(each);
   capnp::MallocMessageBuilder builder{static_cast<unsigned>(words)};
@@ -88,11 +90,74 @@ std::string no_such_message(std::uint32_t position, std::uint32_t count) {
          std::to_string(position);
 }
 
+// ---- Times --------------------------------------------------------------------------------------
+
+/// Ten years: what is later is a mistake, and a sum of such spans stays far from any overflow.
+constexpr std::chrono::milliseconds span_max = std::chrono::days{3'653};
+
+/// What is wrong with the times of one message; none: nothing.
+std::optional<std::string> objection_to(format::MessageTimes::Reader t) {
+  const auto longest = static_cast<std::uint64_t>(span_max.count());
+  if (t.getDeliverAt() != 0 && t.getDelayMs() != 0)
+    return "both a time to deliver it at and a delay: set one";
+  if (t.getExpires() != 0 && t.getTtlMs() != 0)
+    return "both a time at which it expires and one to live: set one";
+  if (t.getDelayMs() > longest || t.getTtlMs() > longest)
+    return "a delay or a time to live of more than ten years";
+  if (t.getDeliverAt() < 0 || t.getExpires() < 0)
+    return "a time before 1970";
+  constexpr auto latest = std::int64_t{253'402'300'800'000}; // the year 10,000
+  if (t.getDeliverAt() > latest || t.getExpires() > latest)
+    return "a time after the year 9999";
+  if (t.getDeliverAt() == 0 && t.getDelayMs() == 0 && t.getExpires() == 0 && t.getTtlMs() == 0)
+    return "an entry among the times that sets none";
+  return std::nullopt;
+}
+
+/// How many messages have times. @errors `malformed_batch`, `bad_argument`
+result<std::uint32_t> check_times(format::Batch::Reader batch, std::uint32_t messages) {
+  std::uint32_t next = 0;
+  for (const auto each : batch.getTimes()) {
+    const auto position = each.getPosition();
+    if (position < next || position >= messages)
+      return failure{ec::malformed_batch,
+                     "the batch's times name position " + std::to_string(position) +
+                         ", which is not one of its " + std::to_string(messages) +
+                         " messages or not in order"};
+    if (const auto why = objection_to(each))
+      return failure{ec::bad_argument, "message " + std::to_string(position + 1) +
+                                           " of the batch's " + std::to_string(messages) + " has " +
+                                           *why};
+    next = position + 1;
+  }
+  return batch.getTimes().size();
+}
+
+/// One of a pair is set at most.
+wall_time time_of(std::int64_t absolute, std::uint64_t span, wall_time stamped) {
+  if (span != 0)
+    return stamped + std::chrono::milliseconds{span};
+  return wall_time{std::chrono::milliseconds{absolute}};
+}
+
 } // namespace
 
-result<std::uint32_t> check_batch(std::string_view batch, const batch_limits& limits) {
-  const auto read = [&](flat_message& in) -> result<std::uint32_t> {
-    const auto messages = in.root<format::Batch>().getMessages();
+result<timed_messages> times_of(std::string_view batch, message_offset first, wall_time stamped) {
+  const auto read = [&](flat_message& in) -> result<timed_messages> {
+    timed_messages found;
+    for (const auto each : in.root<format::Batch>().getTimes())
+      found.emplace_hint(found.end(), message_offset{first.value + each.getPosition()},
+                         message_times{time_of(each.getDeliverAt(), each.getDelayMs(), stamped),
+                                       time_of(each.getExpires(), each.getTtlMs(), stamped)});
+    return found;
+  };
+  return read_flat<timed_messages>(batch, ec::damaged, batch_name, read);
+}
+
+result<checked_batch> check_batch(std::string_view batch, const batch_limits& limits) {
+  const auto read = [&](flat_message& in) -> result<checked_batch> {
+    const auto root = in.root<format::Batch>();
+    const auto messages = root.getMessages();
     const auto count = std::to_string(messages.size());
     if (messages.size() == 0)
       return failure{ec::malformed_batch, "the batch holds no message: send at least one"};
@@ -111,9 +176,12 @@ result<std::uint32_t> check_batch(std::string_view batch, const batch_limits& li
                            " bytes of key, headers and body, and net.message-bytes-max is " +
                            std::to_string(limits.message_bytes_max)};
     }
-    return place;
+    const auto timed = check_times(root, place);
+    if (!timed)
+      return timed.error();
+    return checked_batch{place, *timed};
   };
-  return read_flat<std::uint32_t>(batch, ec::malformed_batch, batch_name, read);
+  return read_flat<checked_batch>(batch, ec::malformed_batch, batch_name, read);
 }
 
 result<std::vector<message_view>> read_batch(std::string_view batch) {

@@ -20,6 +20,17 @@ struct Message {
 struct Batch {
   # What a producer sends as one entry of the log: 1 to `net.batch-messages-max` messages.
   messages @0 :List(Message);
+  times @1 :List(MessageTimes);   # of those messages that have any; positions ascend
+}
+
+struct MessageTimes {
+  # When a message may be delivered, and until when. Of each pair one at most is set (0: not set); spans
+  # run from the stamp of the message's entry, so that the node's clock decides and not the producer's.
+  position @0 :UInt32;   # in `messages`
+  deliverAt @1 :Int64;   # not delivered before
+  delayMs @2 :UInt64;
+  expires @3 :Int64;     # not delivered from here on: then a dead letter, why 5
+  ttlMs @4 :UInt64;
 }
 
 struct OffsetRange {
@@ -35,7 +46,7 @@ struct AttemptStarted {
 struct AttemptFailed {
   offset @0 :UInt64;
   attempt @1 :UInt32;
-  why @2 :UInt8;      # failed_because: 1 nack, 2 lease expired, 3 disconnected, 4 leader changed
+  why @2 :UInt8;      # 1 nack, 2 lease expired, 3 disconnected, 4 leader changed, 5 expired
   reason @3 :Text;
   consumer @4 :Text;
   firstDelivered @5 :Int64;  # milliseconds since 1970 UTC, as every time here
@@ -142,6 +153,7 @@ struct GroupCounts {
   redriven @3 :UInt64;
   purged @4 :UInt64;
   forOthers @5 :UInt64;
+  expired @6 :UInt64;   # of `dead`
 }
 
 struct GroupState {
@@ -160,6 +172,12 @@ struct AddressedRange {
   group @1 :Text;
 }
 
+struct TimedMessage {
+  offset @0 :UInt64;
+  notBefore @1 :Int64;   # 0: none
+  expires @2 :Int64;     # 0: none
+}
+
 struct PartitionState {
   # A partition's replicated state after the entry `at`: what a checkpoint holds.
   at @0 :Position;
@@ -170,4 +188,5 @@ struct PartitionState {
   groups @5 :List(GroupState);
   addressed @6 :List(AddressedRange);
   settledByAll @7 :List(OffsetRange);
+  timed @8 :List(TimedMessage);   # that some group may still get; offsets ascend
 }

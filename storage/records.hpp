@@ -29,10 +29,11 @@ struct group_policy {
 
 /// Why a delivery did not settle its message; numbers are on disk.
 enum class failed_because : std::uint8_t {
-  nack = 1,          ///< the consumer said so
-  lease_expired = 2, ///< no answer in time
-  disconnected = 3,  ///< the consumer vanished while it held the message
-  leader_changed = 4 ///< it was out, counted, with a leader that is no more
+  nack = 1,           ///< the consumer said so
+  lease_expired = 2,  ///< no answer in time
+  disconnected = 3,   ///< the consumer vanished while it held the message
+  leader_changed = 4, ///< it was out, counted, with a leader that is no more
+  expired = 5         ///< its own time ran out: a dead letter, whatever attempts are left
 };
 
 /// Delivery number `attempt` (>= 2) of a message is about to be sent: committed before it is.
@@ -135,6 +136,7 @@ struct group_counts {
   std::uint64_t redriven = 0;   ///< dead letters that were sent back
   std::uint64_t purged = 0;     ///< dead letters that were removed for good
   std::uint64_t for_others = 0; ///< arrived by a redrive of another group: settled on arrival
+  std::uint64_t expired = 0;    ///< of `dead`: those whose own time ran out
   friend bool operator==(const group_counts&, const group_counts&) = default;
 };
 
@@ -178,6 +180,14 @@ struct addressed_range {
   friend bool operator==(const addressed_range&, const addressed_range&) = default;
 };
 
+/// The times that a message came with; the epoch of the clock stands for none.
+struct message_times {
+  wall_time not_before{}; ///< not delivered before
+  wall_time expires{};    ///< not delivered from here on: a dead letter instead
+  friend bool operator==(const message_times&, const message_times&) = default;
+};
+using timed_messages = std::map<message_offset, message_times>;
+
 /// All of a partition's replicated state after `at`; what a checkpoint holds.
 struct partition_snapshot {
   log_position at;
@@ -190,6 +200,7 @@ struct partition_snapshot {
   /// What every group had settled when a group last came or went: a group that comes later does not
   /// get these, for they may be dropped. Ascending, disjoint, not adjacent.
   std::vector<offset_range> settled_by_all;
+  timed_messages timed; ///< those that some group may still get
   friend bool operator==(const partition_snapshot&, const partition_snapshot&) = default;
 };
 

@@ -42,7 +42,7 @@ double finite(double x) {
 }
 
 failed_because why_of(std::uint8_t number) {
-  if (number < 1 || number > 4)
+  if (number < 1 || number > 5)
     throw bad_content{"why number " + std::to_string(number) + " is not known here"};
   return static_cast<failed_because>(number);
 }
@@ -86,6 +86,7 @@ log_position take(format::Position::Reader in) {
 // What lists hold; declared here, for a template finds only what stands before it.
 using attempts_item = std::pair<const message_offset, attempts_state>;
 using held_item = std::pair<const message_offset, wall_time>;
+using timed_item = timed_messages::value_type;
 void put(format::AttemptStarted::Builder out, const attempt_started& a);
 void put(format::AttemptFailed::Builder out, const attempt_failed& a);
 void put(format::DeadLetter::Builder out, const dead_letter& d);
@@ -96,6 +97,7 @@ void put(format::AttemptsState::Builder out, const attempts_item& item);
 void put(format::DeadLetterHeld::Builder out, const held_item& item);
 void put(format::GroupState::Builder out, const group_snapshot& g);
 void put(format::AddressedRange::Builder out, const addressed_range& a);
+void put(format::TimedMessage::Builder out, const timed_item& item);
 attempt_started take(format::AttemptStarted::Reader in);
 attempt_failed take(format::AttemptFailed::Reader in);
 dead_letter take(format::DeadLetter::Reader in);
@@ -106,6 +108,7 @@ attempts_item take(format::AttemptsState::Reader in);
 held_item take(format::DeadLetterHeld::Reader in);
 group_snapshot take(format::GroupState::Reader in);
 addressed_range take(format::AddressedRange::Reader in);
+timed_item take(format::TimedMessage::Reader in);
 
 /// Puts each element into a list that `init(size)` makes.
 template <class Init, class Items>
@@ -296,6 +299,7 @@ void put(format::GroupCounts::Builder out, const group_counts& c) {
   out.setRedriven(c.redriven);
   out.setPurged(c.purged);
   out.setForOthers(c.for_others);
+  out.setExpired(c.expired);
 }
 group_counts take(format::GroupCounts::Reader in) {
   return {.arrived = in.getArrived(),
@@ -303,7 +307,8 @@ group_counts take(format::GroupCounts::Reader in) {
           .dead = in.getDead(),
           .redriven = in.getRedriven(),
           .purged = in.getPurged(),
-          .for_others = in.getForOthers()};
+          .for_others = in.getForOthers(),
+          .expired = in.getExpired()};
 }
 
 void put(format::GroupState::Builder out, const group_snapshot& g) {
@@ -333,6 +338,15 @@ void put(format::AddressedRange::Builder out, const addressed_range& a) {
 }
 addressed_range take(format::AddressedRange::Reader in) {
   return {take(in.getOffsets()), name_of(in.getGroup())};
+}
+
+void put(format::TimedMessage::Builder out, const timed_item& item) {
+  out.setOffset(item.first.value);
+  out.setNotBefore(stamp_of(item.second.not_before));
+  out.setExpires(stamp_of(item.second.expires));
+}
+timed_item take(format::TimedMessage::Reader in) {
+  return {message_offset{in.getOffset()}, {time_of(in.getNotBefore()), time_of(in.getExpires())}};
 }
 
 // ---- Roots --------------------------------------------------------------------------------------
@@ -394,6 +408,7 @@ void put(format::PartitionState::Builder out, const partition_snapshot& s) {
   put_list([&](unsigned n) { return out.initGroups(n); }, s.groups);
   put_list([&](unsigned n) { return out.initAddressed(n); }, s.addressed);
   put_list([&](unsigned n) { return out.initSettledByAll(n); }, s.settled_by_all);
+  put_list([&](unsigned n) { return out.initTimed(n); }, s.timed);
 }
 partition_snapshot take(format::PartitionState::Reader in) {
   return {.at = take(in.getAt()),
@@ -403,7 +418,8 @@ partition_snapshot take(format::PartitionState::Reader in) {
           .producers = take_list<producer_snapshot>(in.getProducers()),
           .groups = take_list<group_snapshot>(in.getGroups()),
           .addressed = take_list<addressed_range>(in.getAddressed()),
-          .settled_by_all = take_list<offset_range>(in.getSettledByAll())};
+          .settled_by_all = take_list<offset_range>(in.getSettledByAll()),
+          .timed = take_map<timed_messages>(in.getTimed())};
 }
 
 template <class Schema, class T>

@@ -31,10 +31,18 @@ struct batch_limits {
   std::size_t messages_max = 0;
   std::size_t message_bytes_max = 0; ///< key, headers and body together
 };
-/// The number of messages, after a walk through all of them.
+struct checked_batch {
+  std::uint32_t messages = 0;
+  std::uint32_t timed = 0; ///< of them: with a time before which, or from which on, not to deliver
+};
+/// What a batch holds, after a walk through all of it.
 /// @errors `malformed_batch` (not a Batch, no message, or a bad pointer), `limit_reached` (too many
-/// messages), `message_too_large`; the detail names the message's place
-[[nodiscard]] result<std::uint32_t> check_batch(std::string_view batch, const batch_limits& limits);
+/// messages), `message_too_large`, `bad_argument` (times); the detail names the message's place
+[[nodiscard]] result<checked_batch> check_batch(std::string_view batch, const batch_limits& limits);
+/// The times of a checked batch's messages, by offset, as they are for an entry that was stamped
+/// so. @errors `damaged`
+[[nodiscard]] result<timed_messages> times_of(std::string_view batch, message_offset first,
+                                              wall_time stamped);
 /// Every message of a batch that was checked. The views point into `batch`. @errors `damaged`
 [[nodiscard]] result<std::vector<message_view>> read_batch(std::string_view batch);
 /// A serialised `Message`, likewise. @errors `damaged`

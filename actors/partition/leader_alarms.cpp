@@ -36,7 +36,8 @@ partition_gauges::partition_gauges(const alarm_way& to, const limits& bounds,
                                    const std::string& whose)
     : requests{to, "partitions.waiting-max", whose, near_limit{bounds.partitions.waiting_max}},
       groups{to, "delivery.groups-max", whose, near_limit{bounds.delivery.groups_max}},
-      producers{to, "producers.producers-max", whose, near_limit{bounds.producers.producers_max}} {}
+      producers{to, "producers.producers-max", whose, near_limit{bounds.producers.producers_max}},
+      timed{to, "delivery.timed-max", whose, near_limit{bounds.delivery.timed_max}} {}
 
 void partition_leader_state::begin_gauges() {
   gauges.emplace(alarms_of(*self), args.node->bounds,
@@ -65,6 +66,7 @@ void partition_leader_state::look_at_gauges() {
   gauges->requests.look(waits.size());
   gauges->groups.look(rules->group_count());
   gauges->producers.look(senders->count());
+  gauges->timed.look(rules->timed_count());
   std::erase_if(gauges_of_groups,
                 [this](const auto& each) { return !rules->has_group(each.first); });
   for (const auto& group : rules->group_names())

@@ -84,6 +84,11 @@ void partition_leader_state::apply_messages(const entry& e, const waiting& who) 
                           who.batch_hash ? *who.batch_hash : hash_of(body.batch)};
   senders->apply(claim, position_of(e), e.first_offset, e.message_count, e.stamped);
   rules->apply_messages(offsets_of(e), std::nullopt);
+  timed_appended -= who.timed;
+  if (const auto times = must(times_of(body.batch, e.first_offset, e.stamped)); !times.empty()) {
+    rules->apply_times(times, now_of(*self));
+    gauges->timed.rose(rules->timed_count());
+  }
   confirmed += e.message_count;
   args.node->cache.put(must(make_cached_entry(e)));
   bool repeated = false;
@@ -129,7 +134,7 @@ void partition_leader_state::apply_group(const group_record& record) {
       std::erase_if(filling->record.groups,
                     [&](const auto& changes) { return changes.group == record.group; });
   }
-  rules->apply(record);
+  rules->apply(record, now_of(*self));
   gauges->groups.look(rules->group_count());
   if (record.action == group_action::remove)
     gauges_of_groups.erase(record.group);
@@ -211,7 +216,6 @@ void partition_leader_state::tick() {
   tick_armed.reset();
   if (now_is != phase::leading && now_is != phase::stopping)
     return;
-  rules->tick(now_of(*self), draw());
   turn();
 }
 

@@ -287,6 +287,9 @@ bool partition_leader_state::is_needed(message_offset offset) const {
 void partition_leader_state::turn() {
   if (now_is != phase::leading && now_is != phase::stopping)
     return;
+  const auto now = now_of(*self);
+  if (const auto due = rules->next_tick(); due && *due <= now.steady)
+    rules->tick(now, draw());
   propose();
   if (now_is == phase::leading)
     deliver();

@@ -30,6 +30,19 @@ std::optional<failure> partition_leader_state::no_room() const {
   return std::nullopt;
 }
 
+/// Messages with a time are held in memory each by itself, and in every checkpoint.
+std::optional<failure> partition_leader_state::no_room_for_timed(std::uint32_t more) const {
+  const auto most = args.node->bounds.delivery.timed_max;
+  if (more == 0 || rules->timed_count() + timed_appended + more <= most)
+    return std::nullopt;
+  return failure{ec::overloaded, partition_name(args.topic, args.partition.number) + " holds " +
+                                     std::to_string(rules->timed_count() + timed_appended) +
+                                     " messages that were published with a time, and "
+                                     "delivery.timed-max allows " +
+                                     std::to_string(most) +
+                                     ": repeat when some of them are settled"};
+}
+
 void partition_leader_state::publish(const publisher_actor& from, const publish_request& what) {
   publish_outcome refused{what.question, {ec::none, {}}, {}, {}, false};
   const auto refuse = [&](failure why) {
@@ -53,7 +66,11 @@ void partition_leader_state::publish(const publisher_actor& from, const publish_
   }
   if (auto why = no_room())
     return refuse(*std::move(why));
+  if (auto why = no_room_for_timed(what.timed))
+    return refuse(*std::move(why));
   waiting who;
+  who.timed = what.timed;
+  timed_appended += what.timed;
   who.publishers.emplace_back(from, what.question);
   who.batch_hash = what.hash;
   senders->appended(claim, append(entry_kind::messages, what.messages, what.body, std::move(who)));

@@ -27,7 +27,7 @@ struct group_gauges {
 /// What of one partition fills, beside its groups.
 struct partition_gauges {
   partition_gauges(const alarm_way& to, const limits& bounds, const std::string& whose);
-  limit_gauge requests, groups, producers;
+  limit_gauge requests, groups, producers, timed;
 };
 
 struct partition_leader_state {
@@ -40,6 +40,7 @@ struct partition_leader_state {
     /// With their questions; the first one sent the batch, the others repeat it.
     std::vector<std::pair<publisher_actor, std::uint64_t>> publishers{};
     std::optional<hash128> batch_hash{};
+    std::uint32_t timed = 0;    ///< messages in the batch that came with a time
     proposal_number proposal{}; ///< 0: not ours
     committed_callback then{};
   };
@@ -79,6 +80,7 @@ struct partition_leader_state {
 
   std::mt19937_64 random{std::random_device{}()}; ///< jitter only
   std::size_t proposals_waiting = 0;              ///< appended and not committed
+  std::size_t timed_appended = 0; ///< messages with a time, appended and not committed
   std::optional<milliseconds> tick_armed;
   std::uint64_t bytes_since_checkpoint = 0;
   milliseconds checkpointed_at{};
@@ -127,6 +129,7 @@ struct partition_leader_state {
   // -------------------------------------------------------------
   void publish(const publisher_actor& from, const publish_request& what);
   [[nodiscard]] std::optional<failure> no_room() const;
+  [[nodiscard]] std::optional<failure> no_room_for_timed(std::uint32_t more) const;
   void answer(const publisher_actor& to, publish_outcome outcome);
   void send_answers();
   caf::result<opened_here> open(const std::string& producer, std::uint64_t instance,

@@ -27,6 +27,7 @@ struct delivery::impl {
   std::map<std::string, member, std::less<>> groups; ///< members never move
   std::vector<addressed_range> addressed;            ///< ascending
   offset_set settled_by_all;
+  timed_messages timed;
 
   // The leader's.
   bool begun = false;
@@ -47,7 +48,9 @@ struct delivery::impl {
   /// What every group has settled and is in the log.
   [[nodiscard]] offset_set settled_in_common() const;
   void prune_addressed();
-  void create(const group_record& r);
+  [[nodiscard]] bool is_settled_everywhere(message_offset offset) const;
+  void forget_times(offset_range settled);
+  void create(const group_record& r, const moment& now);
   void remove(const group_record& r);
   void apply(const group_changes& what, dispatch::origin from, const moment& now);
 };
@@ -60,8 +63,9 @@ delivery::delivery(const delivery_limits& limits, const partition_snapshot& from
   impl_->next = from.next_offset;
   impl_->addressed = from.addressed;
   impl_->settled_by_all = offset_set{from.settled_by_all};
+  impl_->timed = from.timed;
   for (const auto& each : from.groups)
-    impl_->groups.emplace(each.group, impl::member{group{each}, dispatch{limits}});
+    impl_->groups.emplace(each.group, impl::member{group{each}, dispatch{limits, impl_->timed}});
 }
 delivery::~delivery() = default;
 delivery::delivery(delivery&&) noexcept = default;
@@ -88,6 +92,19 @@ void delivery::impl::prune_addressed() {
   std::erase_if(addressed, [&](const auto& each) { return each.offsets.end <= lowest; });
 }
 
+bool delivery::impl::is_settled_everywhere(message_offset offset) const {
+  return groups.empty() ? settled_by_all.contains(offset)
+                        : std::ranges::all_of(groups, [offset](const auto& each) {
+                            return each.second.state.settled().contains(offset);
+                          });
+}
+
+/// Of what no group gets any more.
+void delivery::impl::forget_times(offset_range settled) {
+  for (auto at = timed.lower_bound(settled.first); at != timed.end() && at->first < settled.end;)
+    at = is_settled_everywhere(at->first) ? timed.erase(at) : std::next(at);
+}
+
 void delivery::apply_messages(offset_range messages, const std::optional<std::string>& only) {
   WAYBILL_ASSERT(messages.first == impl_->next && messages.first <= messages.end);
   if (messages.first == messages.end)
@@ -107,14 +124,26 @@ void delivery::apply_messages(offset_range messages, const std::optional<std::st
   }
 }
 
-void delivery::impl::create(const group_record& r) {
+void delivery::apply_times(const timed_messages& times, const moment& now) {
+  for (const auto& [offset, each] : times) {
+    WAYBILL_ASSERT(offset < impl_->next);
+    if (impl_->is_settled_everywhere(offset)) // a start that lies ahead of the log
+      continue;
+    impl_->timed.emplace(offset, each);
+    for (auto& [name, member] : impl_->groups)
+      member.leading.arrived(member.state, offset, now);
+  }
+}
+
+void delivery::impl::create(const group_record& r, const moment& now) {
   if (groups.contains(r.group))
     return;
   settled_by_all.unite(settled_in_common());
-  auto [at, created] =
-      groups.emplace(r.group, member{group{r, settled_by_all, addressed, next}, dispatch{bounds}});
-  if (begun) // nothing to take over: it has no attempts yet
-    at->second.leading.begin(at->second.state, gathered, {}, spread{0.5});
+  auto [at, created] = groups.emplace(
+      r.group, member{group{r, settled_by_all, addressed, next}, dispatch{bounds, timed}});
+  if (begun) // no attempts to take over yet
+    at->second.leading.begin(at->second.state, gathered, now, spread{0.5});
+  forget_times({message_offset{}, next});
 }
 
 void delivery::impl::remove(const group_record& r) {
@@ -128,12 +157,13 @@ void delivery::impl::remove(const group_record& r) {
   }
   gathered.forget(r.group);
   groups.erase(found);
+  forget_times({message_offset{}, next});
 }
 
-void delivery::apply(const group_record& r) {
+void delivery::apply(const group_record& r, const moment& now) {
   switch (r.action) {
   case group_action::create:
-    impl_->create(r);
+    impl_->create(r, now);
     break;
   case group_action::update:
     if (auto* const member = impl_->find(r.group)) {
@@ -160,6 +190,7 @@ void delivery::impl::apply(const group_changes& what, dispatch::origin from, con
       continue;
     state.ack(range);
     leading.settled(range);
+    forget_times(range);
   }
   for (const auto& each : what.started) {
     if (each.offset >= next)
@@ -176,8 +207,10 @@ void delivery::impl::apply(const group_changes& what, dispatch::origin from, con
   for (const auto& each : what.dead) {
     if (each.offset >= next)
       continue;
+    const offset_range one{each.offset, message_offset{each.offset.value + 1}};
     state.bury(each);
-    leading.settled({each.offset, message_offset{each.offset.value + 1}});
+    leading.settled(one);
+    forget_times(one);
   }
 }
 
@@ -202,6 +235,7 @@ void delivery::snapshot(partition_snapshot& into) const {
     into.groups.push_back(each.state.snapshot());
   into.addressed = impl_->addressed;
   into.settled_by_all = impl_->settled_by_all.ranges();
+  into.timed = impl_->timed;
 }
 
 std::vector<offset_range> delivery::needed() const {
@@ -223,6 +257,7 @@ result<void> delivery::check_create(const group_record& r, std::size_t others) c
 }
 
 std::size_t delivery::group_count() const { return impl_->groups.size(); }
+std::size_t delivery::timed_count() const { return impl_->timed.size(); }
 
 std::vector<std::string> delivery::group_names() const {
   std::vector<std::string> names;

@@ -10,7 +10,8 @@
 //   2. After each round of events it calls `propose`: what must become an entry of the log, as one
 //      record. The shell fills in dead letters' messages, appends, and calls `apply` once
 //      committed.
-//   3. It calls `deliver`: what may be sent now, within credit, a lease each.
+//   3. It calls `deliver`: what may be sent now, within credit, a lease each. When `next_tick` is
+//      due, `tick` comes first, or a message may go out in the moment in which it expires.
 // A message is in one place: unsettled and ready, leased, waiting for its time, in an uncommitted
 // proposal, or settled.
 #pragma once
@@ -113,13 +114,15 @@ public:
   /// Messages [first, end) are in the log; @pre `first` is the next offset. `only`: a redrive's,
   /// for that group alone; all other groups settle them on arrival (`for_others`).
   void apply_messages(offset_range messages, const std::optional<std::string>& only);
-  void apply(const group_record& r);
+  /// Times that some of these messages came with; right after their `apply_messages`.
+  void apply_times(const timed_messages& times, const moment& now);
+  void apply(const group_record& r, const moment& now);
   /// `own`: the proposal that this record was, when this leader proposed it; 0 otherwise.
   void apply(const delivery_record& r, proposal_number own, const moment& now);
   /// Dead letters leave; when it sends back, `apply_messages` for the new offsets follows.
   /// @returns those of `r.dead_letters` that were held (the others are passed over)
   std::vector<message_offset> apply(const redrive_record& r);
-  /// Fills groups, addressed and settled_by_all of a snapshot.
+  /// Fills groups, addressed, settled_by_all and timed of a snapshot.
   void snapshot(partition_snapshot& into) const;
   /// Offsets below `next` that some group has not settled; with no group, all but settled_by_all.
   [[nodiscard]] std::vector<offset_range> needed() const;
@@ -179,6 +182,8 @@ public:
   [[nodiscard]] std::vector<group_view> views() const;
   [[nodiscard]] std::vector<out_view> out() const;
   [[nodiscard]] std::size_t group_count() const;
+  /// Messages that came with a time, and that some group may still get.
+  [[nodiscard]] std::size_t timed_count() const;
   [[nodiscard]] std::vector<std::string> group_names() const;
   /// None: no such group.
   [[nodiscard]] std::optional<group_fill> fill_of(std::string_view group) const;

@@ -34,6 +34,13 @@ void dispatch::begin(const group& g, gathering& out, const moment& now, spread r
     else
       place(g, offset, now);
   }
+  for (const auto& [offset, times] : *timed_) {
+    if (g.settled().contains(offset))
+      continue;
+    watch_expiry(offset, times, now);
+    if (!g.attempts().contains(offset))
+      place(g, offset, now);
+  }
 }
 
 /// It was out with a leader that is no more. The last words about it are kept.
@@ -325,10 +332,13 @@ void dispatch::tick(const group& g, gathering& out, const moment& now, spread ra
     take(who, c, {first, end},
          [&](offset_range piece, const lease& of) { fail(g, out, piece, of, why, now, random); });
   }
-  while (!due_.empty() && due_.begin()->first <= now.steady) {
-    const auto offset = due_.begin()->second;
-    undelay(delayed_.find(offset));
-    ready_to_start(g, offset);
+  while (const auto offset = expiring_.take_due(now.steady))
+    expire(*offset);
+  while (const auto offset = delayed_.take_due(now.steady)) {
+    if (g.attempts().contains(*offset))
+      ready_to_start(g, *offset);
+    else
+      come_.add({*offset, after(*offset)});
   }
 }
 
@@ -336,14 +346,36 @@ std::optional<milliseconds> dispatch::next_tick() const {
   std::optional<milliseconds> next;
   if (!deadlines_.empty())
     next = std::get<0>(*deadlines_.begin());
-  if (!due_.empty() && (!next || due_.begin()->first < *next))
-    next = due_.begin()->first;
+  for (const auto& other : {delayed_.next(), expiring_.next()})
+    if (other && (!next || *other < *next))
+      next = other;
   return next;
 }
 
-void dispatch::undelay(std::map<message_offset, milliseconds>::iterator at) {
-  due_.erase({at->second, at->first});
-  delayed_.erase(at);
+// ---- what expires -------------------------------------------------------------------------------
+
+void dispatch::watch_expiry(message_offset offset, const message_times& times, const moment& now) {
+  if (times.expires != wall_time{})
+    expiring_.add(offset, now.steady + (times.expires - now.wall));
+}
+
+/// What nobody has is buried now; what is out, when it comes back unacknowledged.
+void dispatch::expire(message_offset offset) {
+  const offset_range one{offset, after(offset)};
+  overdue_.add(one);
+  if (forget_waiting(offset))
+    expired_.add(one);
+}
+
+void dispatch::bury_expired(const group& g, gathering& out, const moment& now) {
+  while (!expired_.empty()) {
+    const auto offset = expired_.first();
+    expired_.remove({offset, after(offset)});
+    const auto found = g.attempts().find(offset);
+    auto state = found == g.attempts().end() ? attempts_state{} : found->second;
+    state.why = failed_because::expired;
+    give_up(g, out, offset, state, now);
+  }
 }
 
 // ---- where a message belongs --------------------------------------------------------------------
@@ -351,11 +383,15 @@ void dispatch::undelay(std::map<message_offset, milliseconds>::iterator at) {
 /// No longer with anybody, and not counted.
 void dispatch::make_ready(const group& g, offset_range range) {
   returned_.add(range);
+  for (const auto& late : overdue_.inside(range)) {
+    returned_.remove(late);
+    expired_.add(late);
+  }
   // Normally its attempt is recorded. Only what another leader's entry failed meanwhile is not.
   for (auto at = g.attempts().lower_bound(range.first);
        at != g.attempts().end() && at->first < range.end; ++at) {
-    if (at->second.started <= at->second.failed) {
-      returned_.remove({at->first, after(at->first)});
+    const offset_range one{at->first, after(at->first)};
+    if (at->second.started <= at->second.failed && returned_.remove(one) > 0) {
       ready_to_start(g, at->first);
     }
   }
@@ -363,30 +399,38 @@ void dispatch::make_ready(const group& g, offset_range range) {
 
 /// By its record: ready as it is, ready once started, or waiting. @pre it is in no other place
 void dispatch::place(const group& g, message_offset offset, const moment& now) {
+  const offset_range one{offset, after(offset)};
+  if (g.settled().contains(offset))
+    return;
+  if (overdue_.contains(offset)) {
+    expired_.add(one);
+    return;
+  }
   const auto found = g.attempts().find(offset);
   if (found == g.attempts().end()) {
-    if (!g.settled().contains(offset))
-      returned_.add({offset, after(offset)});
+    const auto timed = timed_->find(offset);
+    if (timed == timed_->end())
+      returned_.add(one);
+    else if (timed->second.not_before <= now.wall)
+      come_.add(one);
+    else
+      delayed_.add(offset, now.steady + (timed->second.not_before - now.wall));
     return;
   }
   const auto& state = found->second;
   if (state.started > state.failed) {
-    returned_.add({offset, after(offset)});
+    returned_.add(one);
   } else if (state.not_before <= now.wall) {
     ready_to_start(g, offset);
   } else {
-    const auto due = now.steady + (state.not_before - now.wall);
-    delayed_.emplace(offset, due);
-    due_.emplace(due, offset);
+    delayed_.add(offset, now.steady + (state.not_before - now.wall));
   }
 }
 
 bool dispatch::forget_waiting(message_offset offset) {
   const offset_range one{offset, after(offset)};
-  if (const auto found = delayed_.find(offset); found != delayed_.end()) {
-    undelay(found);
+  if (delayed_.remove(offset))
     return true;
-  }
   if (const auto found = reserved_.find(offset); found != reserved_.end()) {
     auto& c = consumers_.at(found->second);
     --c.reserved;
@@ -394,7 +438,9 @@ bool dispatch::forget_waiting(message_offset offset) {
     reserved_.erase(found);
     return true;
   }
-  return returned_.remove(one) + to_start_.remove(one) + suspects_.remove(one) > 0;
+  return returned_.remove(one) + come_.remove(one) + to_start_.remove(one) + suspects_.remove(one) +
+             expired_.remove(one) >
+         0;
 }
 
 bool dispatch::is_out(message_offset offset) const {
@@ -411,13 +457,13 @@ bool dispatch::is_out(message_offset offset) const {
 void dispatch::settled(offset_range range) {
   if (!begun_)
     return;
+  expiring_.remove(range);
+  overdue_.remove(range);
   if (settling_.remove(range) == range.end.value - range.first.value)
     return; // the common case: this leader proposed it, so it was in no other place
-  returned_.remove(range);
-  to_start_.remove(range);
-  suspects_.remove(range);
-  for (auto at = delayed_.lower_bound(range.first); at != delayed_.end() && at->first < range.end;)
-    undelay(at++);
+  for (auto* const waiting : {&returned_, &come_, &to_start_, &suspects_, &expired_})
+    waiting->remove(range);
+  delayed_.remove(range);
   for (auto at = reserved_.lower_bound(range.first);
        at != reserved_.end() && at->first < range.end;)
     forget_waiting((at++)->first);
@@ -431,6 +477,13 @@ void dispatch::settled(offset_range range) {
   }
   for (auto& [who, c] : consumers_)
     take(who, c, range, [](offset_range, const lease&) {});
+}
+
+void dispatch::arrived(const group& g, message_offset offset, const moment& now) {
+  if (!begun_ || g.settled().contains(offset))
+    return;
+  watch_expiry(offset, timed_->at(offset), now);
+  place(g, offset, now);
 }
 
 void dispatch::started(const group& g, message_offset offset, const moment& now) {
@@ -447,7 +500,7 @@ void dispatch::started(const group& g, message_offset offset, const moment& now)
   const auto meant_for = found->second;
   starting_.erase(found);
   const auto& state = g.attempts().at(offset);
-  if (meant_for && state.started > state.failed) {
+  if (meant_for && state.started > state.failed && !overdue_.contains(offset)) {
     reserved_.emplace(offset, *meant_for);
     return;
   }
@@ -493,7 +546,7 @@ std::vector<offset_range> dispatch::out_ranges() const {
 
 std::vector<offset_range> dispatch::delayed_ranges() const {
   offset_set all;
-  for (const auto& [offset, due] : delayed_)
+  for (const auto& [offset, due] : delayed_.times())
     all.add({offset, after(offset)});
   return all.ranges();
 }

@@ -7,6 +7,7 @@
 #include "actors/rules/gathering.hpp"
 #include "actors/rules/group.hpp"
 #include "actors/rules/offset_set.hpp"
+#include "actors/rules/schedule.hpp"
 #include "config/limits.hpp"
 
 #include <cstdint>
@@ -31,15 +32,17 @@ private:
   double next_;
 };
 
-/// An unsettled message below the cursor, or one that has failed before, is in exactly one of: a
-/// lease, `returned_`, `to_start_`, `suspects_`, `delayed_`, `starting_`, `reserved_`, `settling_`.
-/// All others lie at or above the cursor, have never failed, and are ready for their first
-/// delivery. Every call takes the replicated half it belongs to (`g`), and what it wants committed
-/// goes into a gathering. Nothing happens before `begin`, which comes once all earlier epochs'
-/// entries are applied.
+/// An unsettled message below the cursor, or one that has failed before, or that came with a time,
+/// is in exactly one of: a lease, `returned_`, `come_`, `to_start_`, `suspects_`, `delayed_`,
+/// `starting_`, `reserved_`, `expired_`, `settling_`. All others lie at or above the cursor, have
+/// never failed, and are ready for their first delivery. Every call takes the replicated half it
+/// belongs to (`g`), and what it wants committed goes into a gathering. Nothing happens before
+/// `begin`, which comes once all earlier epochs' entries are applied.
 class dispatch {
 public:
-  explicit dispatch(const delivery_limits& limits) : limits_{limits} {}
+  /// `timed`: the partition's messages that came with times; they outlive this.
+  dispatch(const delivery_limits& limits, const timed_messages& timed)
+      : limits_{limits}, timed_{&timed} {}
 
   /// Takes over from `g`: what an earlier leader had out counts as failed.
   void begin(const group& g, gathering& out, const moment& now, spread random);
@@ -70,6 +73,8 @@ public:
   [[nodiscard]] std::optional<milliseconds> next_tick() const;
 
   // ---- what was committed; `g` has it already
+  /// A message that came with times.
+  void arrived(const group& g, message_offset offset, const moment& now);
   enum class origin : std::uint8_t { own_proposal, elsewhere };
   void settled(offset_range range);
   void started(const group& g, message_offset offset, const moment& now);
@@ -78,7 +83,7 @@ public:
 
   // ---- what goes out
   /// Begins the next attempt of what is due, as far as consumers have room; and gives up on what
-  /// has failed more often than a changed policy allows.
+  /// has expired, or has failed more often than a changed policy allows.
   void prepare(const group& g, gathering& out, const moment& now);
   /// Appends at most `most` orders, ascending. Sizes that were missing go to `wanted`.
   void deliver(const group& g, message_offset next, const moment& now,
@@ -145,7 +150,9 @@ private:
   [[nodiscard]] bool has(consumer_id who, message_offset offset) const;
   void place(const group& g, message_offset offset, const moment& now);
   bool forget_waiting(message_offset offset);
-  void undelay(std::map<message_offset, milliseconds>::iterator at);
+  void watch_expiry(message_offset offset, const message_times& times, const moment& now);
+  void expire(message_offset offset);
+  void bury_expired(const group& g, gathering& out, const moment& now);
   void unreserve(consumer_id who);
   [[nodiscard]] bool is_out(message_offset offset) const;
   /// Keeps `open_` true for this consumer: call after every change of what it holds or may hold.
@@ -154,7 +161,9 @@ private:
   [[nodiscard]] consumer_id next_open() const;
   [[nodiscard]] std::optional<consumer_id> next_taker(std::uint64_t size) const;
   [[nodiscard]] message_offset fresh_limit(const group& g, message_offset next) const;
-  [[nodiscard]] offset_range next_fresh(const group& g, message_offset next);
+  [[nodiscard]] offset_range next_fresh(const group& g, message_offset limit);
+  [[nodiscard]] std::optional<message_offset> next_ready(offset_range fresh,
+                                                         message_offset limit) const;
   bool deliver_reserved(const delivery::size_lookup& size, std::size_t& room, run& making,
                         const group& g, std::set<message_offset>& wanted);
   void deliver_ready(const group& g, message_offset next, const delivery::size_lookup& size,
@@ -164,6 +173,7 @@ private:
   void close_run(run& making);
 
   delivery_limits limits_;
+  const timed_messages* timed_;
   bool begun_ = false;
   bool recheck_ = false; ///< the policy changed: some may have failed too often by now
   std::map<consumer_id, consumer> consumers_;
@@ -174,14 +184,17 @@ private:
   message_offset
       cursor_;          ///< nothing at or above it was delivered by this leader for the first time
   offset_set returned_; ///< may go out as it is: a first delivery, or an attempt that is recorded
+  offset_set come_;     ///< came with a time, which has come: ready for a first delivery
   offset_set to_start_; ///< ready, once its next attempt is recorded
   /// As `to_start_`, but perhaps what its consumers died of: one at a time for each consumer, so
   /// that none of them has to die of another.
   offset_set suspects_;
   std::map<consumer_id, message_offset> suspected_; ///< the last one begun for each consumer
   offset_set settling_; ///< acked, failed or dead in a proposal that is not committed
-  std::map<message_offset, milliseconds> delayed_; ///< due when, on the steady clock
-  std::set<std::pair<milliseconds, message_offset>> due_;
+  schedule delayed_;    ///< due when, on the steady clock
+  schedule expiring_;   ///< unsettled messages that will expire, wherever they are
+  offset_set overdue_;  ///< unsettled messages that would have expired, but are out
+  offset_set expired_;  ///< to be buried
   /// The attempt is proposed, and then (`reserved_`) recorded; meant for a consumer; none: it left.
   std::map<message_offset, std::optional<consumer_id>> starting_;
   std::map<message_offset, consumer_id> reserved_;

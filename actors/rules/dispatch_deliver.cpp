@@ -42,6 +42,7 @@ void dispatch::prepare(const group& g, gathering& out, const moment& now) {
       give_up(g, out, offset, state, now);
     }
   }
+  bury_expired(g, out, now);
   begin_suspects(g, out);
   while (!to_start_.empty() && !open_.empty()) {
     const auto offset = to_start_.first();
@@ -174,8 +175,8 @@ message_offset dispatch::fresh_limit(const group& g, message_offset next) const 
   return next;
 }
 
-/// The next messages for a first delivery, up to the next that is settled or has failed before.
-/// Those that have failed are not passed over: they are found among what is ready again.
+/// The next messages for a first delivery, up to the next that is settled, has failed before or
+/// came with a time. Those are not passed over: each is in a place of its own.
 offset_range dispatch::next_fresh(const group& g, message_offset limit) {
   while (true) {
     const auto candidate = g.settled().first_outside(cursor_);
@@ -183,13 +184,16 @@ offset_range dispatch::next_fresh(const group& g, message_offset limit) {
       return {limit, limit};
     cursor_ = candidate;
     const auto failed = g.attempts().lower_bound(cursor_);
-    if (failed != g.attempts().end() && failed->first == cursor_) {
-      cursor_ = after(cursor_);
-      continue;
-    }
+    const auto timed = timed_->lower_bound(cursor_);
     auto end = limit;
     if (failed != g.attempts().end())
       end = std::min(end, failed->first);
+    if (timed != timed_->end())
+      end = std::min(end, timed->first);
+    if (end == cursor_) {
+      cursor_ = after(cursor_);
+      continue;
+    }
     if (const auto settled = g.settled().first_inside(cursor_))
       end = std::min(end, *settled);
     return {cursor_, end};
@@ -218,6 +222,18 @@ bool dispatch::deliver_reserved(const delivery::size_lookup& size, std::size_t& 
   return true;
 }
 
+/// The lowest of what is ready; none: nothing is.
+std::optional<message_offset> dispatch::next_ready(offset_range fresh, message_offset limit) const {
+  std::optional<message_offset> next;
+  if (fresh.first < fresh.end)
+    next = fresh.first;
+  if (!returned_.empty() && (!next || returned_.first() < *next))
+    next = returned_.first();
+  if (!come_.empty() && come_.first() < limit && (!next || come_.first() < *next))
+    next = come_.first();
+  return next;
+}
+
 /// What is ready, in order of offset: in turns of neighbours, an even share for each consumer.
 void dispatch::deliver_ready(const group& g, message_offset next, const delivery::size_lookup& size,
                              std::size_t room, run& making, std::set<message_offset>& wanted) {
@@ -232,11 +248,10 @@ void dispatch::deliver_ready(const group& g, message_offset next, const delivery
           1, (std::min<std::uint64_t>(room, waiting) + open_.size() - 1) / open_.size());
     if (fresh.first >= fresh.end && cursor_ < limit)
       fresh = next_fresh(g, limit);
-    const bool any_fresh = fresh.first < fresh.end;
-    if (!any_fresh && returned_.empty())
+    const auto ready = next_ready(fresh, limit);
+    if (!ready)
       return;
-    const bool again = !returned_.empty() && (!any_fresh || returned_.first() < fresh.first);
-    const auto offset = again ? returned_.first() : fresh.first;
+    const auto offset = *ready;
     const auto bytes = size(offset);
     if (!bytes) {
       wanted.insert(offset);
@@ -250,14 +265,15 @@ void dispatch::deliver_ready(const group& g, message_offset next, const delivery
       left = share;
     }
     std::uint32_t attempt = 1;
-    if (again) {
-      returned_.remove({offset, after(offset)});
+    const offset_range one{offset, after(offset)};
+    if (fresh.first < fresh.end && offset == fresh.first) {
+      fresh.first = cursor_ = after(offset);
+    } else if (come_.remove(one) == 0) {
+      returned_.remove(one);
       if (const auto found = g.attempts().find(offset); found != g.attempts().end()) {
         WAYBILL_ASSERT(found->second.started > found->second.failed); // recorded before it is sent
         attempt = found->second.started;
       }
-    } else {
-      fresh.first = cursor_ = after(offset);
     }
     hand_over(making, last_served_, offset, attempt, *bytes);
     --left;

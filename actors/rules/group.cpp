@@ -100,6 +100,7 @@ effect group::bury(const dead_letter& what) {
   attempts_.erase(what.offset);
   dead_letters_.emplace(what.offset, what.died);
   ++counts_.dead;
+  counts_.expired += what.why == failed_because::expired ? 1 : 0;
   return effect::changed;
 }
 

@@ -400,6 +400,7 @@ audited_group auditor::impl::draw_up(const group_snapshot& group) {
   books.redriven = group.counts.redriven;
   books.purged = group.counts.purged;
   books.for_others = group.counts.for_others;
+  books.expired = group.counts.expired;
   const auto needed = needed_by(group, basis.state.next_offset);
   fault(group.group, without(needed, walk.present), "not settled, and no longer in the log");
   check_held(group.group, needed, books);

@@ -18,6 +18,7 @@ struct audited_group {
   std::string group;
   std::uint64_t arrived = 0, acked = 0, ready = 0, leased = 0, delayed = 0, dead = 0, redriven = 0,
                 purged = 0, for_others = 0;
+  std::uint64_t expired = 0; ///< of all that became dead letters
   bool balances = false;
 };
 struct audited_partition {

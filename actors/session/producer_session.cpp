@@ -137,16 +137,16 @@ struct producer_session_state {
     const auto& limits = args.node->bounds.net;
     if (const auto why = refusal(partition, batch))
       return args.port->answer(call, *why);
-    const auto messages =
+    const auto checked =
         check_batch(batch.view(), {limits.batch_messages_max, limits.message_bytes_max});
-    if (!messages)
-      return args.port->answer(call, messages.error());
+    if (!checked)
+      return args.port->answer(call, checked.error());
     auto& p = places[partition];
     const auto question = next_question++;
     unanswered.emplace(question, asked{call, partition});
     self->send(p.leader, atom::publish_v, caf::actor_cast<publisher_actor>(self),
                publish_request{question, args.producer.name, p.opened, number, previous,
-                               hash_of(batch.view()), *messages,
+                               hash_of(batch.view()), checked->messages, checked->timed,
                                encode_publish_body({args.producer.name, p.opened, number, previous,
                                                     batch.view()})});
   }

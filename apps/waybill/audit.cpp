@@ -40,17 +40,12 @@ bool adds_up(const group_books& g) {
 bool adds_up(const partition_books& p) { return p.confirmed == p.live + p.dropped; }
 
 json group_json(const group_books& g) {
-  return {{"group", g.group},
-          {"arrived", g.arrived},
-          {"acked", g.acked},
-          {"ready", g.ready},
-          {"leased", g.leased},
-          {"delayed", g.delayed},
-          {"dead", g.dead},
-          {"redriven", g.redriven},
-          {"purged", g.purged},
-          {"for_others", g.for_others},
-          {"balances", g.balances && adds_up(g)}};
+  return {{"group", g.group},     {"arrived", g.arrived},
+          {"acked", g.acked},     {"ready", g.ready},
+          {"leased", g.leased},   {"delayed", g.delayed},
+          {"dead", g.dead},       {"redriven", g.redriven},
+          {"purged", g.purged},   {"for_others", g.for_others},
+          {"expired", g.expired}, {"balances", g.balances && adds_up(g)}};
 }
 
 struct verdicts {

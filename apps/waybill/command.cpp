@@ -55,6 +55,19 @@ CLI::Option* add_duration(CLI::App& app, const std::string& names,
       ->type_name("SECONDS|500ms|5m");
 }
 
+CLI::Option* add_when(CLI::App& app, const std::string& names, std::optional<when>& target,
+                      const std::string& description) {
+  auto* option = app.add_option_function<std::string>(
+      names, [&target](const std::string& text) { target = parse_when(text); }, description);
+  return option->type_name("SPAN|TIME")->check([names](const std::string& text) {
+    return parse_when(text) ? std::string{}
+                            : names +
+                                  " wants a span such as 10m, or a time such as "
+                                  "2026-01-31T12:00:00Z, not `" +
+                                  text + "`";
+  });
+}
+
 CLI::Validator whole_number(std::uint64_t low, std::uint64_t high) {
   const auto check = [low, high](const std::string& text) {
     std::uint64_t value = 0;

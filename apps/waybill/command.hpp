@@ -4,6 +4,7 @@
 #include "apps/waybill/console.hpp"
 #include "apps/waybill/duration.hpp"
 #include "apps/waybill/json.hpp"
+#include "apps/waybill/when.hpp"
 #include "net/client/client.hpp"
 
 #include <CLI/CLI.hpp>
@@ -54,6 +55,9 @@ void answer(const context& c, const json& object, const std::string& text);
 /// in every command.
 CLI::Option* add_duration(CLI::App& app, const std::string& names,
                           std::optional<milliseconds>& target, const std::string& description);
+/// Likewise, or a time.
+CLI::Option* add_when(CLI::App& app, const std::string& names, std::optional<when>& target,
+                      const std::string& description);
 /// @throws client_error `unknown_group`: the topic has none of that name; `partition_offline`: a
 /// partition that does not answer may know it
 [[nodiscard]] group_info find_group(client& depot, const std::string& topic,

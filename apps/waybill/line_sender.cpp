@@ -17,9 +17,22 @@ constexpr std::chrono::milliseconds linger{200};
 /// The fault of one message; its neighbours may well be taken.
 bool is_about_size(ec code) { return code == ec::message_too_large || code == ec::batch_too_large; }
 
+template <class T>
+std::optional<T> either(const std::optional<when>& from) {
+  const auto* found = from ? std::get_if<T>(&*from) : nullptr;
+  return found ? std::optional{*found} : std::nullopt;
+}
+
 outgoing_message message_of(const envelope& e, std::string body) {
-  std::string key{e.key_of(body)};
-  return {.key = std::move(key), .headers = e.extra, .body = std::move(body)};
+  outgoing_message m;
+  m.key = e.key_of(body);
+  m.headers = e.extra;
+  m.body = std::move(body);
+  m.deliver_at = either<wall_time>(e.deliver_at);
+  m.delay = either<milliseconds>(e.deliver_at);
+  m.expires = either<wall_time>(e.expires);
+  m.time_to_live = either<milliseconds>(e.expires);
+  return m;
 }
 
 batch_cutter::options cutter_options(const envelope& e) {
@@ -27,6 +40,8 @@ batch_cutter::options cutter_options(const envelope& e) {
   options.line_overhead += e.key.size();
   for (const auto& [name, value] : e.extra)
     options.line_overhead += name.size() + value.size() + 32;
+  if (e.deliver_at || e.expires)
+    options.line_overhead += 48;
   return options;
 }
 

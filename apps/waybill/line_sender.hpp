@@ -4,6 +4,7 @@
 
 #include "apps/waybill/batch_cutter.hpp"
 #include "apps/waybill/outcomes.hpp"
+#include "apps/waybill/when.hpp"
 #include "net/client/client.hpp"
 
 #include <chrono>
@@ -55,6 +56,7 @@ struct envelope {
   std::uint32_t key_field = 0; ///< 0: `key`; else the key is this field of the line, from 1 on
   char separator = '\t';
   headers extra;
+  std::optional<when> deliver_at, expires; ///< spans stay spans, so that a repeat is alike
   /// Empty: the line has no such field, or nothing in it.
   [[nodiscard]] std::string_view key_of(std::string_view line) const;
 };

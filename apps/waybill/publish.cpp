@@ -21,6 +21,7 @@ constexpr const char* explanation =
     R"(Example:
   waybill publish orders orders.txt --key shop-7 --receipts receipts.txt
   waybill publish orders orders.csv --key-field 2 --separator ,
+  waybill publish reminders mail.txt --deliver-at 2026-01-31T08:00:00+01:00 --expires 3d
   generate | waybill publish orders --header source=till --unconfirmed lost.txt
   waybill publish orders orders.txt --producer import-2026-01     (run it again after a crash)
 
@@ -30,6 +31,10 @@ may hold any bytes. A line that the node does not take for its size is given up 
 --key-field N takes the key out of each line: its Nth field, from 1 on, between separators (a tab, or
 --separator C; quotes mean nothing). The body is the whole line all the same. A line without that field,
 or with nothing in it, is sent without a key, and counted.
+
+--deliver-at and --expires take a time (local, unless it ends in Z or an offset), or a span that runs from
+the moment at which the node takes the message, by the node's clock. What has expired before a group
+acknowledged it becomes a dead letter of that group, `expired`; nothing is dropped.
 
 --producer NAME makes the publish resumable. Lines are numbered from 1 and dealt to the partitions in
 blocks of 1,000, or by their keys; the node tells how far it has each partition, those lines are passed over, and the
@@ -55,6 +60,7 @@ struct settings {
   std::uint32_t key_field = 0;
   std::string separator = "\t";
   std::vector<std::string> headers;
+  std::optional<when> deliver_at, expires;
   bool whole = false;
   std::uint32_t attempts = 4;
   std::optional<milliseconds> retry_interval, attempt_timeout, delivery_timeout;
@@ -130,7 +136,7 @@ public:
     const auto opening =
         s_.producer.empty() ? output_file::opening::anew : output_file::opening::go_on;
     state_ = std::make_shared<send_state>(outcome_log::files{s_.receipts, opening, s_.unconfirmed});
-    envelope_ = {s_.key, s_.key_field, s_.separator.front(), extra};
+    envelope_ = {s_.key, s_.key_field, s_.separator.front(), extra, s_.deliver_at, s_.expires};
     if (s_.producer.empty())
       sender_ = std::make_unique<plain_sender>(std::move(opened), envelope_, state_);
     else
@@ -320,6 +326,8 @@ void add_publish_command(CLI::App& app, context& c) {
   command->add_option("--header", s->headers, "A header of every message; repeatable")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
+  add_when(*command, "--deliver-at", s->deliver_at, "Not delivered before");
+  add_when(*command, "--expires", s->expires, "A dead letter from then on, unless acknowledged");
   command->add_option("--producer", s->producer, "Resumable, under this name: see below");
   command->add_option("--attempts", s->attempts, "Sends of one batch before it is given up on")
       ->check(CLI::Range(1u, 1'000'000u))

@@ -201,7 +201,7 @@ partition_books to_books(wire::PartitionBooks::Reader from) {
     b.groups.push_back({to_text(each.getGroup()), each.getArrived(), each.getAcked(),
                         each.getReady(), each.getLeased(), each.getDelayed(), each.getDead(),
                         each.getRedriven(), each.getPurged(), each.getForOthers(),
-                        each.getBalances()});
+                        each.getExpired(), each.getBalances()});
   return b;
 }
 

@@ -8,12 +8,16 @@
 #include <capnp/serialize.h>
 #include <kj/exception.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace waybill::client_parts {
 namespace {
 
 constexpr std::size_t word_bytes = sizeof(capnp::word);
+
+constexpr std::size_t words_of_times = 5;
+constexpr std::size_t words_of_tag = 1;
 
 std::size_t words_for(std::size_t bytes) { return (bytes + word_bytes - 1) / word_bytes; }
 
@@ -39,6 +43,19 @@ void write_message(format::Message::Builder to, const outgoing_message& from) {
   }
   if (!from.body.empty())
     to.setBody(bytes_in(from.body));
+}
+
+void write_times(format::MessageTimes::Builder to, unsigned position,
+                 const outgoing_message& from) {
+  to.setPosition(position);
+  if (from.deliver_at)
+    to.setDeliverAt(from.deliver_at->time_since_epoch().count());
+  if (from.delay)
+    to.setDelayMs(static_cast<std::uint64_t>(from.delay->count()));
+  if (from.expires)
+    to.setExpires(from.expires->time_since_epoch().count());
+  if (from.time_to_live)
+    to.setTtlMs(static_cast<std::uint64_t>(from.time_to_live->count()));
 }
 
 read_message read(format::Message::Reader from) {
@@ -94,21 +111,31 @@ std::size_t words_of(const outgoing_message& m) {
   // A Message is three pointers; a list of structs has a tag; a Text ends with a zero.
   auto words = 3 + words_for(m.key.size()) + words_for(m.body.size());
   if (!m.headers.empty())
-    ++words;
+    words += words_of_tag;
   for (const auto& [name, value] : m.headers)
     words += 2 + words_for(name.size() + 1) + words_for(value.size());
-  return words;
+  return m.has_times() ? words + words_of_times + words_of_tag : words;
 }
 
 kj::Array<capnp::word> encode_batch(const std::vector<pending_message>& messages,
                                     std::size_t words) {
+  const auto timed = static_cast<unsigned>(
+      std::ranges::count_if(messages, [](const auto& each) { return each.message.has_times(); }));
+  if (timed > 0)
+    words -= (timed - 1) * words_of_tag; // one for all of them
   auto flat = kj::heapArray<capnp::word>(words);
   std::memset(flat.begin(), 0, words * word_bytes);
   capnp::FlatMessageBuilder builder{flat.slice(1, words)};
-  auto list =
-      builder.initRoot<format::Batch>().initMessages(static_cast<unsigned>(messages.size()));
+  auto batch = builder.initRoot<format::Batch>();
+  auto list = batch.initMessages(static_cast<unsigned>(messages.size()));
   for (unsigned i = 0; i < list.size(); ++i)
     write_message(list[i], messages[i].message);
+  if (timed > 0) {
+    auto times = batch.initTimes(timed);
+    for (unsigned i = 0, next = 0; next < timed; ++i)
+      if (messages[i].message.has_times())
+        write_times(times[next++], i, messages[i].message);
+  }
   builder.requireFilled();
   // The table of segments: one of them (its count less one is 0), and its size in words.
   const auto size = static_cast<std::uint32_t>(words - 1);

@@ -50,8 +50,9 @@ struct outgoing_batch {
 [[nodiscard]] std::size_t bytes_of(const outgoing_message& m);
 /// Words that `m` adds to a serialised batch, and those of an empty batch.
 [[nodiscard]] std::size_t words_of(const outgoing_message& m);
-inline constexpr std::size_t empty_batch_words = 4; ///< segment table, root, list pointer, list tag
-/// The batch as one flat array of one segment.
+/// Segment table, root, two pointers to lists, the tag of the messages' list.
+inline constexpr std::size_t empty_batch_words = 5;
+/// The batch as one flat array of one segment. `words`: the sum of the above.
 [[nodiscard]] kj::Array<capnp::word> encode_batch(const std::vector<pending_message>& messages,
                                                   std::size_t words);
 

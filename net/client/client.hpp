@@ -40,6 +40,15 @@ struct outgoing_message {
   std::string body{};
   /// Overrides the key's choice. Must exist.
   std::optional<std::uint32_t> partition{};
+  /// Not delivered before: a time, or a span from the moment at which the node takes the message,
+  /// by the node's clock. One of the two at most.
+  std::optional<wall_time> deliver_at{};
+  std::optional<milliseconds> delay{};
+  /// Not delivered from here on: every group that has not acknowledged it by then gets it as a dead
+  /// letter, `expired`. A time, or a span likewise.
+  std::optional<wall_time> expires{};
+  std::optional<milliseconds> time_to_live{};
+  [[nodiscard]] bool has_times() const { return deliver_at || delay || expires || time_to_live; }
 };
 
 /// A message that could not be confirmed; `message` is what was given to `send`.
@@ -255,6 +264,7 @@ struct group_books {
   std::string group;
   std::uint64_t arrived = 0, acked = 0, ready = 0, leased = 0, delayed = 0, dead = 0, redriven = 0,
                 purged = 0, for_others = 0;
+  std::uint64_t expired = 0; ///< of all that ever became dead letters here
   bool balances = false;
 };
 struct partition_books {

@@ -24,6 +24,8 @@ std::string_view name_of(failed_because why) {
     return "disconnected";
   case failed_because::leader_changed:
     return "leader-changed";
+  case failed_because::expired:
+    return "expired";
   }
   return "unknown";
 }
@@ -126,6 +128,7 @@ void put(wire::GroupBooks::Builder to, const audited_group& from) {
   to.setRedriven(from.redriven);
   to.setPurged(from.purged);
   to.setForOthers(from.for_others);
+  to.setExpired(from.expired);
   to.setBalances(from.balances);
 }
 

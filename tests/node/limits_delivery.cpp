@@ -86,6 +86,44 @@ void waiting_messages() {
   house.finish();
 }
 
+/// Messages that expire some day, until the partition holds too many of them.
+void timed_messages() {
+  small_house house{{.flags = {flag("delivery.timed-max", 5), checkpoints_often}}};
+  house.admin().create_topic("orders", 1);
+  house.admin().set_group("orders", "billing", {});
+  producer_options once;
+  once.retry.retries = 0;
+  once.linger = 0ms;
+  auto to = house.admin().producer("orders", once);
+  std::vector<std::string> ids;
+  const auto send = [&](std::optional<milliseconds> time_to_live) {
+    outgoing_message m;
+    m.body = std::to_string(ids.size()) + " "; // as the house sends them
+    m.time_to_live = time_to_live;
+    const auto sent = to.send(m);
+    ids.push_back(message_id(sent.topic, sent.partition, sent.offset));
+  };
+  for (int i = 0; i < 5; ++i)
+    send(1h);
+  house.expect_near("delivery.timed-max", " of orders#0");
+  const auto refusal = [&] {
+    try {
+      send(1h);
+    } catch (const client_error& e) {
+      CHECK(std::string{e.what()}.find("delivery.timed-max") != std::string::npos);
+      return e.code();
+    }
+    return ec::none;
+  };
+  CHECK(refusal() == ec::overloaded);
+  send(std::nullopt); // one without a time needs no such room
+  house.expect_messages("orders", "billing", ids);
+  CHECK(refusal() == ec::none);
+  house.expect_messages("orders", "billing", {ids.back()});
+  house.expect_over("delivery.timed-max");
+  house.finish();
+}
+
 void groups() {
   small_house house{{.flags = {flag("delivery.groups-max", 3)}}};
   house.admin().create_topic("orders", 1);
@@ -186,6 +224,7 @@ void credit(std::string_view key, std::uint64_t most, bool in_messages) {
 void add_delivery_drivers(limit_drivers& to) {
   to["delivery.settled-ranges-max"] = settled_ranges;
   to["delivery.waiting-max"] = waiting_messages;
+  to["delivery.timed-max"] = timed_messages;
   to["delivery.groups-max"] = groups;
   to["delivery.consumers-max"] = consumers;
   to["delivery.reason-bytes-max"] = reason_bytes;

@@ -5,6 +5,7 @@ Example: tests/system/command_line_test.py --bin build/release/apps
 """
 import argparse
 import collections
+import datetime
 import json
 import pathlib
 import sys
@@ -138,6 +139,32 @@ def commands_for_messages(cli, work):
     say("commands: 38 jobs done, two that failed are dead letters with their reasons")
 
 
+def times(cli):
+    """A message comes when its time has come, and what nobody acknowledged in time is a dead letter."""
+    cli.call("topic", "create", "reminders")
+    cli.call("group", "set", "reminders", "mail")
+    span = 1.5
+    cli.call("publish", "reminders", "--deliver-at", f"{span}s", lines=["later"])
+    cli.call("publish", "reminders", "--expires", "300ms", lines=["too late"])
+    cli.call("publish", "reminders", "--deliver-at", "2026-01-31T08:00:00+01:00", lines=["at once"])
+    letters = []
+    while not letters:
+        letters = cli.objects("dlq", "list", "reminders", "--group", "mail")
+    must("the expired message is a dead letter", letters[0]["why"] == "expired" and letters[0]["attempts"] == 0,
+         letters)
+    found = [json.loads(line) for line in cli.call(
+        "consume", "reminders", "--group", "mail", "--max", "2", "--format", "json").splitlines()]
+    must("the others come", [m["body"] for m in found] == ["at once", "later"], found)
+    now, published = (datetime.datetime.now(datetime.timezone.utc),
+                      datetime.datetime.fromisoformat(found[1]["published"].replace("Z", "+00:00")))
+    must("the one with a delay not before its time", (now - published).total_seconds() >= span,
+         (now, published))
+    cli.call("dlq", "redrive", "reminders", "--group", "mail", "--all")
+    again = json.loads(cli.call("consume", "reminders", "--group", "mail", "--max", "1", "--format", "json"))
+    must("an expired one that is sent back does not expire again", again["body"] == "too late", again)
+    say("times: delivered when due, expired into the dead letters, and back")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="the build's apps folder")
@@ -153,6 +180,7 @@ def main():
             another_input(cli, work)
             a_trickle(cli)
             commands_for_messages(cli, work)
+            times(cli)
             status, _ = cli.audit()
             must("the books balance", status == 0)
             node.stop()

@@ -115,7 +115,8 @@ TEST_CASE("a batch that was checked is read, measured and cut as it was made", "
     const auto batch = batch_of(messages, i % 2 ? 1024 : 16);
     const auto count = check_batch(batch, wide);
     REQUIRE(count);
-    REQUIRE(*count == messages.size());
+    REQUIRE(count->messages == messages.size());
+    REQUIRE(count->timed == 0);
     REQUIRE(messages_of(batch) == messages);
 
     const auto sizes = message_sizes(batch);
@@ -234,9 +235,10 @@ TEST_CASE("whatever a client sends is refused, or can be read by everybody after
     }
     ++accepted;
     const auto messages = messages_of(batch);
-    REQUIRE(messages.size() == *count);
+    REQUIRE(messages.size() == count->messages);
+    REQUIRE(times_of(batch, message_offset{}, wall_time{}));
     REQUIRE(message_sizes(batch));
-    const auto last = *count - 1;
+    const auto last = count->messages - 1;
     const auto cut = cut_batch(batch, {last});
     REQUIRE(cut);
     REQUIRE(messages_of(*cut) == std::vector<message>{messages[last]});
@@ -274,10 +276,72 @@ TEST_CASE("a small batch cannot stand for a large one", "[nouns]") {
     const auto some = of_nothing(10'000);
     const auto checked = check_batch(some, wide);
     REQUIRE(checked);
-    CHECK(*checked == 10'000);
+    CHECK(checked->messages == 10'000);
     CHECK(messages_of(some).size() == 10'000);
     CHECK_FALSE(check_batch(of_nothing(900'000), wide));
   }
+}
+
+namespace {
+
+struct some_times {
+  std::uint32_t position = 0;
+  std::int64_t deliver_at = 0;
+  std::uint64_t delay = 0;
+  std::int64_t expires = 0;
+  std::uint64_t ttl = 0;
+};
+
+std::string timed_batch(const std::vector<some_times>& times) {
+  capnp::MallocMessageBuilder builder;
+  auto batch = builder.initRoot<format::Batch>();
+  batch.initMessages(3);
+  auto list = batch.initTimes(static_cast<unsigned>(times.size()));
+  for (unsigned i = 0; i < list.size(); ++i) {
+    list[i].setPosition(times[i].position);
+    list[i].setDeliverAt(times[i].deliver_at);
+    list[i].setDelayMs(times[i].delay);
+    list[i].setExpires(times[i].expires);
+    list[i].setTtlMs(times[i].ttl);
+  }
+  const auto words = capnp::messageToFlatArray(builder);
+  const auto bytes = words.asBytes();
+  return {reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
+}
+
+} // namespace
+
+TEST_CASE("times stand at their messages' offsets, spans from the entry's stamp on", "[nouns]") {
+  const auto batch = timed_batch({{.position = 0, .deliver_at = 5'000, .ttl = 60'000},
+                                  {.position = 2, .delay = 250, .expires = 9'000}});
+  const auto checked = check_batch(batch, wide);
+  REQUIRE(checked);
+  CHECK(checked->messages == 3);
+  CHECK(checked->timed == 2);
+  const auto at = [](std::int64_t ms) { return wall_time{std::chrono::milliseconds{ms}}; };
+  const auto times = times_of(batch, message_offset{100}, at(1'000));
+  REQUIRE(times);
+  CHECK(*times == timed_messages{{message_offset{100}, {at(5'000), at(61'000)}},
+                                 {message_offset{102}, {at(1'250), at(9'000)}}});
+}
+
+TEST_CASE("times that contradict each other, or name no message, are refused", "[nouns]") {
+  const auto refusal = [](const std::vector<some_times>& times) {
+    const auto checked = check_batch(timed_batch(times), wide);
+    return checked ? ec::none : checked.error().code;
+  };
+  constexpr std::uint64_t century = 36'525ull * 24 * 3'600'000;
+  CHECK(refusal({{.deliver_at = 1, .delay = 1}}) == ec::bad_argument);
+  CHECK(refusal({{.expires = 1, .ttl = 1}}) == ec::bad_argument);
+  CHECK(refusal({{.delay = century}}) == ec::bad_argument);
+  CHECK(refusal({{.ttl = century}}) == ec::bad_argument);
+  CHECK(refusal({{.deliver_at = -1}}) == ec::bad_argument);
+  CHECK(refusal({{.expires = std::numeric_limits<std::int64_t>::max()}}) == ec::bad_argument);
+  CHECK(refusal({{}}) == ec::bad_argument);
+  CHECK(refusal({{.position = 3, .delay = 1}}) == ec::malformed_batch);
+  CHECK(refusal({{.position = 1, .delay = 1}, {.position = 1, .delay = 1}}) == ec::malformed_batch);
+  CHECK(refusal({{.position = 1, .delay = 1}, {.position = 0, .delay = 1}}) == ec::malformed_batch);
+  CHECK(refusal({{.position = 1, .delay = 1}, {.position = 2, .ttl = 1}}) == ec::none);
 }
 
 TEST_CASE("messages are joined with headers added, and those of the same name replaced",

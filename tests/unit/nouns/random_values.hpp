@@ -68,7 +68,7 @@ public:
   log_position position() {
     return {log_index{number()}, epoch{number()}, hash128{number(), number()}};
   }
-  failed_because why() { return static_cast<failed_because>(1 + below(4)); }
+  failed_because why() { return static_cast<failed_because>(1 + below(5)); }
   group_policy policy() {
     return {.lease = span(),
             .attempts_max = number32(),
@@ -129,8 +129,14 @@ public:
                                               name(),     time(),     time()};
     for (auto i = below(6); i > 0; --i)
       g.dead_letters[message_offset{number()}] = time();
-    g.counts = {number(), number(), number(), number(), number(), number()};
+    g.counts = {number(), number(), number(), number(), number(), number(), number()};
     return g;
+  }
+  timed_messages times() {
+    timed_messages some;
+    for (auto i = below(6); i > 0; --i)
+      some[message_offset{number()}] = {time(), time()};
+    return some;
   }
   partition_snapshot partition_state() {
     return {position(),
@@ -143,7 +149,8 @@ public:
                  [&] {
                    return addressed_range{range(), name()};
                  }),
-            list(4, [&] { return range(); })};
+            list(4, [&] { return range(); }),
+            times()};
   }
 
 private:

@@ -175,8 +175,8 @@ TEST_CASE("what a record's type forbids is refused, though its bytes are well fo
             r.initPolicy().setFactor(std::numeric_limits<double>::quiet_NaN());
           })),
           "number");
-  damaged(decode_dead_letter(made_by_hand<format::DeadLetter>([](auto r) { r.setWhy(5); })),
-          "why number 5");
+  damaged(decode_dead_letter(made_by_hand<format::DeadLetter>([](auto r) { r.setWhy(6); })),
+          "why number 6");
   damaged(decode_delivery_record(made_by_hand<format::DeliveryRecord>([](auto r) {
             auto group = r.initGroups(1)[0];
             group.setGroup("billing");

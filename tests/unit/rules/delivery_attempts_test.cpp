@@ -212,7 +212,7 @@ TEST_CASE("what an earlier leader had begun counts as failed with the next", "[d
     CHECK(d.deliver() == std::vector<delivery_order>{{bob, at(2), 1}});
   }
   SECTION("and earlier ones wait") {
-    d.rules.apply(group_record{group_action::update, "g", plain_policy(), {}});
+    d.rules.apply(group_record{group_action::update, "g", plain_policy(), {}}, d.now);
     d.turn();
     d.change_leader();
     const auto record = d.commit().at(0);
@@ -315,7 +315,7 @@ TEST_CASE("a policy that allows fewer attempts gives up on what has failed too o
   auto strict = plain_policy();
   strict.attempts_max = 1;
   const bool new_leader = GENERATE(false, true);
-  d.rules.apply(group_record{group_action::update, "g", strict, {}});
+  d.rules.apply(group_record{group_action::update, "g", strict, {}}, d.now);
   if (new_leader)
     d.change_leader();
   const auto record = d.commit().at(0);

@@ -43,12 +43,17 @@ struct depot {
     next = arrived.end;
     rules.apply_messages(arrived, only);
   }
+  /// One message with these times.
+  void publish_timed(const message_times& times) {
+    publish(1);
+    rules.apply_times({{at(next.value - 1), times}}, now);
+  }
   void create(const std::string& group, group_policy policy = plain_policy(),
               std::uint64_t start = 0) {
-    rules.apply(group_record{group_action::create, group, policy, at(start)});
+    rules.apply(group_record{group_action::create, group, policy, at(start)}, now);
   }
   void remove(const std::string& group) {
-    rules.apply(group_record{group_action::remove, group, {}, {}});
+    rules.apply(group_record{group_action::remove, group, {}, {}}, now);
   }
   void join(consumer_id who, const std::string& group = "g", std::uint32_t messages = 1'000,
             std::uint64_t bytes = 1 << 20) {

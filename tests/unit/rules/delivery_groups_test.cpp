@@ -43,7 +43,7 @@ TEST_CASE("a record about a group that is not there, or there already, is passed
   depot d;
   d.publish(2);
   const auto empty = d.snapshot();
-  d.rules.apply(group_record{group_action::update, "g", {}, {}});
+  d.rules.apply(group_record{group_action::update, "g", {}, {}}, d.now);
   d.remove("g");
   CHECK(d.snapshot() == empty);
   d.create("g");
@@ -52,7 +52,7 @@ TEST_CASE("a record about a group that is not there, or there already, is passed
   CHECK(d.snapshot() == once);
   auto other = plain_policy();
   other.lease = 5s;
-  d.rules.apply(group_record{group_action::update, "g", other, {}});
+  d.rules.apply(group_record{group_action::update, "g", other, {}}, d.now);
   CHECK(d.rules.policy_of("g") == other);
   CHECK_FALSE(d.rules.policy_of("h"));
 }

@@ -8,7 +8,7 @@ void history::step() {
   case 0:
   case 1:
     if (ref_.next() < 150)
-      append(messages_entry{1 + below(8)});
+      append(some_messages());
     return;
   case 2:
     return groups_step();
@@ -48,6 +48,18 @@ void history::step() {
       saved_at_ = applied_;
     }
   }
+}
+
+messages_entry history::some_messages() {
+  messages_entry some{1 + below(8)};
+  if (!chance(3))
+    return some;
+  for (std::uint64_t i = 0; i < some.many; ++i) {
+    const auto soon = [&] { return now_.wall + milliseconds{below(600)}; };
+    if (const auto kind = below(4); kind != 0)
+      some.times[i] = {kind & 1 ? soon() : wall_time{}, kind & 2 ? soon() : wall_time{}};
+  }
+  return some;
 }
 
 void history::groups_step() {
@@ -94,6 +106,8 @@ void history::consumer_step() {
       return false;
     if (how == leaving::vanished)
       from.settling.insert(each.first);
+    else
+      give_back(from, each.first);
     return true;
   });
   consumers_.erase(*who);
@@ -126,7 +140,9 @@ void history::settle_step(consumer_id who) {
         continue;
       }
       from.held.erase(found);
-      if (kind != 1)
+      if (kind == 1)
+        give_back(from, o);
+      else
         from.settling.insert(o);
     }
   }
@@ -167,9 +183,30 @@ void history::redrive_step() {
     append(redrive_entry{std::move(r)});
 }
 
+/// Its time has come: what nobody has is to be buried.
+bool history::expire(outside& from) {
+  return std::erase_if(from.expiring, [&](const auto& each) {
+           const auto [o, when] = each;
+           if (when > now_.steady)
+             return false;
+           from.overdue.insert(o);
+           if (!from.out(o) && !from.begun.contains(o)) {
+             from.waits.erase(o);
+             from.expired.insert(o);
+           }
+           return true;
+         }) > 0;
+}
+
+void history::give_back(outside& from, std::uint64_t o) {
+  if (from.overdue.contains(o))
+    from.expired.insert(o);
+}
+
 void history::pass(milliseconds time) {
   now_.steady += time;
   now_.wall += time;
+  look_for_begun();
   const auto due = leader_.next_tick();
   leader_.tick(now_, share());
   bool any = false;
@@ -182,6 +219,7 @@ void history::pass(milliseconds time) {
                           return true;
                         }) > 0 ||
           any;
+    any = expire(from) || any;
     any = std::erase_if(from.waits, [&](const auto& each) { return each.second <= now_.steady; }) >
               0 ||
           any;
@@ -200,6 +238,7 @@ void history::change_leader() {
     const auto& what = log_[i].what;
     if (const auto* const m = std::get_if<messages_entry>(&what)) {
       leader_.apply_messages(range(next, next + m->many), std::nullopt);
+      leader_.apply_times(offsets_of(*m, next), {});
       next += m->many;
     } else if (const auto* const again = std::get_if<redrive_entry>(&what)) {
       leader_.apply(again->record);
@@ -209,7 +248,7 @@ void history::change_leader() {
         next += many;
       }
     } else if (const auto* const g = std::get_if<group_record>(&what)) {
-      leader_.apply(*g);
+      leader_.apply(*g, {});
     } else {
       leader_.apply(std::get<delivery_record>(what), {}, {});
     }

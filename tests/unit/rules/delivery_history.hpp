@@ -31,7 +31,8 @@ inline std::set<std::uint64_t> singles(const ranges& some) {
 /// What happened in all histories: a search that never gets there proves nothing.
 struct sightings {
   std::uint64_t first = 0, again = 0, acked = 0, dead = 0, redriven = 0, for_others = 0,
-                leaders = 0, held_back = 0, removed = 0, taken_over = 0;
+                leaders = 0, held_back = 0, removed = 0, taken_over = 0, waited = 0, expired = 0,
+                overdue = 0;
 };
 
 class history {
@@ -73,6 +74,10 @@ private:
     std::set<std::uint64_t> settling; ///< in a proposal that is not committed
     std::set<std::uint64_t> starting; ///< likewise, an attempt
     std::map<std::uint64_t, milliseconds> waits;
+    std::map<std::uint64_t, milliseconds> expiring;
+    std::set<std::uint64_t> overdue; ///< its time ran out
+    std::set<std::uint64_t> expired; ///< likewise, and nobody has it: to be buried
+    std::set<std::uint64_t> begun;   ///< as `starting`, in a proposal that has not come out yet
     bool recheck = false;
     [[nodiscard]] bool out(std::uint64_t o) const {
       return held.contains(o) || settling.contains(o) || starting.contains(o);
@@ -112,6 +117,12 @@ private:
   void pass(milliseconds time);
   bool propose_one();
   void expect_taken_over();
+  void look_for_begun();
+  void place(outside& from, const reference_group& g, std::uint64_t o);
+  void watch(outside& from, const reference_group& g, std::uint64_t o);
+  void give_back(outside& from, std::uint64_t o);
+  bool expire(outside& from);
+  messages_entry some_messages();
   void check_proposal(const delivery_record& r);
   void commit_one();
   void committed(const delivery_record& r, proposal_number own);

@@ -4,8 +4,56 @@
 
 namespace waybill::bench {
 
+/// Where a message goes that is in nobody's hands.
+void history::place(outside& from, const reference_group& g, std::uint64_t o) {
+  if (!g.open(o))
+    return;
+  if (from.overdue.contains(o)) {
+    from.expired.insert(o);
+    ++seen_.overdue;
+    return;
+  }
+  wall_time not_before{};
+  if (const auto tries = g.attempts.find(o); tries != g.attempts.end()) {
+    if (tries->second.started <= tries->second.failed)
+      not_before = tries->second.not_before;
+  } else if (const auto timed = ref_.times.find(o); timed != ref_.times.end()) {
+    not_before = timed->second.not_before;
+    seen_.waited += not_before > now_.wall ? 1 : 0;
+  }
+  if (not_before > now_.wall)
+    from.waits[o] = now_.steady + (not_before - now_.wall);
+}
+
+/// A message that came with times, and that the leader sees now for the first time.
+void history::watch(outside& from, const reference_group& g, std::uint64_t o) {
+  if (!g.open(o))
+    return;
+  if (const auto expires = ref_.times.at(o).expires; expires != wall_time{})
+    from.expiring[o] = now_.steady + (expires - now_.wall);
+  if (!g.attempts.contains(o))
+    place(from, g, o);
+}
+
+/// Attempts that wait in a record behind the one that came last: begun, and nobody was told yet.
+void history::look_for_begun() {
+  for (const auto& each : leader_.out()) {
+    auto& from = outside_[each.group];
+    from.begun.clear();
+    if (!more_gathered_)
+      continue;
+    const auto& attempts = ref_.groups.at(each.group).attempts;
+    for (const auto o : singles(each.leased)) {
+      const auto tries = attempts.find(o);
+      if (!from.out(o) && tries != attempts.end() && tries->second.started <= tries->second.failed)
+        from.begun.insert(o);
+    }
+  }
+}
+
 /// The first proposal of a leader fails what was out, and lets the others wait.
 void history::expect_taken_over() {
+  look_for_begun();
   for (auto& [name, g] : ref_.groups) {
     auto& from = outside_[name];
     if (!proposed_before_) {
@@ -17,16 +65,20 @@ void history::expect_taken_over() {
         else if (tries.not_before > now_.wall)
           from.waits[o] = now_.steady + (tries.not_before - now_.wall);
       }
+      for (const auto& [o, times] : ref_.times)
+        watch(from, g, o);
     }
     if (std::exchange(from.recheck, false)) {
       for (const auto& [o, tries] : g.attempts) {
         if (tries.failed >= g.policy.attempts_max && tries.started <= tries.failed &&
-            !from.out(o)) {
+            !from.out(o) && !from.begun.contains(o)) {
           from.settling.insert(o);
           from.waits.erase(o);
         }
       }
     }
+    from.settling.merge(from.expired); // buried
+    from.expired.clear();
   }
   proposed_before_ = true;
 }
@@ -74,8 +126,19 @@ void history::commit_one() {
   if (const auto* const m = std::get_if<messages_entry>(&what)) {
     const offset_range arrived = range(ref_.next(), ref_.next() + m->many);
     ref_.arrive(m->many, {});
+    const auto times = offsets_of(*m, arrived.first.value);
+    for (const auto& [o, each] : times)
+      ref_.times.emplace(o.value, each);
     leader_.apply_messages(arrived, std::nullopt);
+    leader_.apply_times(times, now_);
     follower_.apply_messages(arrived, std::nullopt);
+    follower_.apply_times(times, {});
+    for (auto& [name, g] : ref_.groups) {
+      for (const auto& [o, each] : times) {
+        if (proposed_before_)
+          watch(outside_[name], g, o.value);
+      }
+    }
   } else if (const auto* const again = std::get_if<redrive_entry>(&what)) {
     const auto& r = again->record;
     const auto first = ref_.next();
@@ -86,9 +149,14 @@ void history::commit_one() {
         each->apply_messages(range(first, ref_.next()), r.group);
     }
   } else if (const auto* const g = std::get_if<group_record>(&what)) {
+    const bool is_new = g->action == group_action::create && !ref_.groups.contains(g->group);
     ref_.apply(*g);
-    leader_.apply(*g);
-    follower_.apply(*g);
+    for (const auto& [o, times] : ref_.times) {
+      if (is_new && proposed_before_)
+        watch(outside_[g->group], ref_.groups.at(g->group), o);
+    }
+    leader_.apply(*g, now_);
+    follower_.apply(*g, {});
     committed(*g);
   } else {
     const auto& r = std::get<delivery_record>(what);
@@ -128,6 +196,9 @@ void history::committed(const delivery_record& r, proposal_number own) {
       from.settling.erase(o);
       from.starting.erase(o);
       from.waits.erase(o);
+      from.expiring.erase(o);
+      from.overdue.erase(o);
+      from.expired.erase(o);
     };
     for (const auto o : singles(change.acked))
       drop(o);
@@ -135,8 +206,11 @@ void history::committed(const delivery_record& r, proposal_number own) {
       drop(each.offset.value);
     for (const auto& each : change.started) {
       from.starting.erase(each.offset.value);
-      if (g.open(each.offset.value) && !from.out(each.offset.value))
+      if (g.open(each.offset.value) && !from.out(each.offset.value)) {
         from.waits.erase(each.offset.value);
+        if (from.overdue.contains(each.offset.value))
+          from.expired.insert(each.offset.value);
+      }
     }
     for (const auto& each : change.failed) {
       const auto o = each.offset.value;
@@ -147,9 +221,7 @@ void history::committed(const delivery_record& r, proposal_number own) {
       if (from.out(o))
         continue;
       from.waits.erase(o);
-      const auto& tries = g.attempts.at(o);
-      if (tries.started <= tries.failed && tries.not_before > now_.wall)
-        from.waits[o] = now_.steady + (tries.not_before - now_.wall);
+      place(from, g, o);
     }
   }
 }
@@ -174,7 +246,7 @@ void history::deliver() {
     const auto& g = ref_.groups.at(c.group);
     auto& from = outside_[c.group];
     MUST(g.open(o)); // acked, dead and for others: never again
-    MUST(!from.out(o) && !from.waits.contains(o));
+    MUST(!from.out(o) && !from.waits.contains(o) && !from.overdue.contains(o));
     const auto tries = g.attempts.find(o);
     if (tries == g.attempts.end()) {
       MUST(each.attempt == 1);
@@ -210,6 +282,7 @@ void history::check_books() {
     MUST(v.counts.acked == g.count(fate::acked));
     MUST(v.counts.for_others == g.count(fate::for_others));
     MUST(v.dead_held == g.count(fate::dead));
+    MUST(v.counts.expired == g.expired);
     MUST(v.counts.redriven == g.count(fate::redriven));
     MUST(v.counts.purged == g.count(fate::purged));
     MUST(v.ready + v.leased + v.delayed == g.count(fate::open));
@@ -228,6 +301,7 @@ void history::check_state() {
   delivery{limits_, mine}.snapshot(restored);
   MUST(restored == mine);
   MUST(singles(mine.settled_by_all) == ref_.settled_by_all);
+  MUST(mine.timed == ref_.timed());
   for (const auto& each : mine.groups) {
     const auto& g = ref_.groups.at(each.group);
     MUST(each.attempts.size() == g.attempts.size());
@@ -298,6 +372,7 @@ void history::drain() {
   for (const auto& v : leader_.views()) {
     seen_.acked += v.counts.acked;
     seen_.dead += v.counts.dead;
+    seen_.expired += v.counts.expired;
     seen_.redriven += v.counts.redriven;
     seen_.for_others += v.counts.for_others;
   }
@@ -322,6 +397,9 @@ TEST_CASE("the rules of delivery do what the plain reference does, whatever happ
   CHECK(seen.held_back > 500);
   CHECK(seen.removed > 50);
   CHECK(seen.taken_over > 50);
+  CHECK(seen.waited > 500);
+  CHECK(seen.expired > 500);
+  CHECK(seen.overdue > 50);
 }
 
 } // namespace waybill::bench

@@ -16,11 +16,18 @@ namespace waybill::bench {
 /// One entry of the log, as far as delivery is concerned.
 struct messages_entry {
   std::uint64_t many = 0;
+  std::map<std::uint64_t, message_times> times{}; ///< by place
 };
 /// Dead letters that go back (as many new messages, for the group alone) or are purged.
 struct redrive_entry {
   redrive_record record;
 };
+inline timed_messages offsets_of(const messages_entry& m, std::uint64_t first) {
+  timed_messages found;
+  for (const auto& [place, each] : m.times)
+    found.emplace(at(first + place), each);
+  return found;
+}
 using log_entry = std::variant<messages_entry, redrive_entry, group_record, delivery_record>;
 
 struct reference_group {
@@ -34,6 +41,7 @@ struct reference_group {
   std::uint64_t start = 0;
   std::vector<fate> fates; ///< by offset
   std::map<std::uint64_t, tries> attempts;
+  std::uint64_t expired = 0;
 
   [[nodiscard]] bool open(std::uint64_t o) const { return fates.at(o) == fate::open; }
   [[nodiscard]] std::uint64_t count(fate which) const {
@@ -53,6 +61,7 @@ struct reference {
   std::map<std::string, reference_group> groups;
   std::vector<std::string> only_for; ///< by offset; empty: for all
   std::set<std::uint64_t> settled_by_all;
+  std::map<std::uint64_t, message_times> times; ///< of all that ever came with some
 
   [[nodiscard]] std::uint64_t next() const { return only_for.size(); }
 
@@ -79,6 +88,16 @@ struct reference {
               ? !settled_by_all.contains(o)
               : std::ranges::any_of(groups, [&](const auto& g) { return g.second.open(o); }))
         found.insert(o);
+    }
+    return found;
+  }
+  /// Those that some group may still get.
+  [[nodiscard]] timed_messages timed() const {
+    const auto wanted = needed();
+    timed_messages found;
+    for (const auto& [o, each] : times) {
+      if (wanted.contains(o))
+        found.emplace(at(o), each);
     }
     return found;
   }
@@ -122,8 +141,11 @@ struct reference {
         g.attempts[each.offset.value].failed = each.attempt;
         g.attempts[each.offset.value].not_before = each.not_before;
       }
-      for (const auto& each : change.dead)
+      for (const auto& each : change.dead) {
+        g.expired += each.why == failed_because::expired && each.offset.value < next() &&
+                     g.open(each.offset.value);
         g.close(each.offset.value, fate::dead);
+      }
     }
   }
   std::vector<message_offset> apply(const redrive_record& r) {
