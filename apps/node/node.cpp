@@ -5,6 +5,7 @@
 #include "net/rpc/rpc_server.hpp"
 #include "storage/store.hpp"
 
+#include <array>
 #include <filesystem>
 #include <mutex>
 #include <random>
@@ -33,6 +34,20 @@ store_options options_of(const node_config& config, const node_options& options)
   result.disk_free = options.disk_free;
   result.log = [log = options.log](const std::string& line) { log(log_level::info, line); };
   return result;
+}
+
+/// What a node cannot serve without. Not the storage readers: a long walk of theirs is no hang.
+constexpr std::array<std::pair<caf::atom_value, std::string_view>, 5> needed{{
+    {role::storage_writer, "the storage writer"},
+    {role::coordinator, "the coordinator"},
+    {role::partition_supervisor, "the partition supervisor"},
+    {role::session_supervisor, "the session supervisor"},
+    {role::alarm_desk, "the alarm desk"},
+}};
+
+failure no_answer(std::string_view who, milliseconds patience) {
+  return {ec::timed_out,
+          std::string{who} + " has not answered for " + to_string(limit_value{patience})};
 }
 
 /// Tells the node when its root ends.
@@ -149,6 +164,35 @@ struct node::impl {
       callback(*why);
   }
 
+  result<void> answers(milliseconds patience) {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    caf::scoped_actor asker{*system};
+    // CAF itself answers this for every actor, between two of its messages: who does is not stuck.
+    const auto ask = [&](const caf::strong_actor_ptr& who) {
+      return asker->request(caf::actor_cast<caf::actor>(who), patience, caf::sys_atom_v,
+                            caf::get_atom_v, std::string{"info"});
+    };
+    std::vector<std::pair<std::string_view, decltype(ask(nullptr))>> asked;
+    asked.emplace_back("the node supervisor", ask(caf::actor_cast<caf::strong_actor_ptr>(root)));
+    for (const auto& [role, words] : needed)
+      if (const auto now = system->registry().get(role))
+        asked.emplace_back(words, ask(now));
+    result<void> outcome;
+    for (auto& [words, answer] : asked)
+      answer.receive(
+          [](caf::ok_atom, const std::string&, const caf::strong_actor_ptr&, const std::string&) {},
+          [&outcome, w = words, patience](const caf::error& why) {
+            // Any other error: it has ended meanwhile, and its parent knows.
+            if (why == caf::sec::request_timeout && outcome)
+              outcome = no_answer(w, patience);
+          });
+    const auto left =
+        std::chrono::duration_cast<milliseconds>(until - std::chrono::steady_clock::now());
+    if (outcome && !server->answers(std::max(left, milliseconds{0})))
+      outcome = no_answer("the server's loop", patience);
+    return outcome;
+  }
+
   void stop() {
     bool failed = false;
     {
@@ -206,6 +250,8 @@ void node::on_failure(std::function<void(const failure&)> then) {
   if (already)
     then(*already);
 }
+
+result<void> node::answers(milliseconds patience) { return impl_->answers(patience); }
 
 store_statistics node::statistics() const { return impl_->context->data->statistics(); }
 

@@ -45,6 +45,12 @@ public:
   /// Calls back once, from another thread, when the node ends by itself.
   void on_failure(std::function<void(const failure&)> then);
 
+  /// Whether what it cannot serve without still answers: each of its actors that nobody else stands
+  /// in for, and the server's loop, all asked at once. One that its parent is starting again counts
+  /// as answering. Any thread, while it runs.
+  /// @errors `timed_out`: who has not answered within `patience`
+  [[nodiscard]] result<void> answers(milliseconds patience);
+
   /// What its store has done and holds, for metrics and tests. Any thread, while it runs.
   [[nodiscard]] store_statistics statistics() const;
 

@@ -1,15 +1,15 @@
 // The program `waybilld`: reads its configuration, runs a node until it is told to stop, says why
-// it ends.
+// it ends; and lets its service manager know how it stands.
 #include "apps/node/node.hpp"
-
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
+#include "apps/waybilld/daemon_log.hpp"
+#include "apps/waybilld/service_manager.hpp"
+#include "apps/waybilld/watchdog.hpp"
 
 #include <csignal>
-#include <cstdio>
-#include <future>
 #include <iostream>
 #include <thread>
+
+#include <unistd.h>
 
 namespace {
 
@@ -22,46 +22,39 @@ sigset_t stop_signals() {
   return set;
 }
 
-void log(waybill::log_level level, const std::string& line) {
-  switch (level) {
-  case waybill::log_level::info:
-    return spdlog::info("{}", line);
-  case waybill::log_level::warning:
-    return spdlog::warn("{}", line);
-  case waybill::log_level::error:
-    return spdlog::error("{}", line);
-  }
+/// Without a word to its service manager a daemon goes on: who cannot be told, was not asked for.
+void told(const waybill::result<void>& outcome) {
+  if (!outcome)
+    waybill::write_log(waybill::log_level::warning, outcome.error().detail);
 }
 
-int run(waybill::node_config& config) {
+/// Nothing where nobody waits for it. Asks so often that one late answer is no reason to be ended.
+std::unique_ptr<waybill::watchdog> watch(waybill::node& running,
+                                         const waybill::service_manager& manager) {
+  if (!manager.patience())
+    return nullptr;
+  return std::make_unique<waybill::watchdog>(waybill::watchdog_options{
+      *manager.patience() / 4,
+      [&running](waybill::milliseconds patience) { return running.answers(patience); },
+      [&manager] { told(manager.well()); },
+      [](const std::string& line) { waybill::write_log(waybill::log_level::warning, line); }});
+}
+
+/// Until a signal or a failure of the node; then ends it. @returns the exit status
+int serve(waybill::node& running, const waybill::service_manager& manager,
+          const sigset_t& signals) {
   using namespace waybill;
-  spdlog::set_default_logger(spdlog::stderr_color_mt("waybilld"));
-  spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
-  spdlog::set_level(spdlog::level::from_str(config.values().node.log_level));
-  const auto signals = stop_signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN); // a peer that hangs up is an error of its connection alone
-  auto started = node::start(config, {log});
-  if (!started) {
-    std::cerr << "waybilld: " << started.error().detail << '\n';
-    return 1;
-  }
-  auto& running = **started;
-  if (config.development())
-    spdlog::info(
-        "this is a development node: one node, without a coordinator, on this machine only");
-  auto address = config.values().net.listen;
-  address.port = running.port();
-  spdlog::info("node {} serves {} with its data in {}", config.values().node.id, to_string(address),
-               config.values().node.data_dir.string());
+  auto watching = watch(running, manager);
   running.on_failure([](const failure&) { ::kill(::getpid(), SIGTERM); });
   int signal = 0;
   sigwait(&signals, &signal);
+  told(manager.stopping("Answering what is in flight"));
+  watching.reset();
   if (const auto why = running.failed()) {
-    spdlog::error("the node has failed and ends: {}", why->detail);
+    write_log(log_level::error, "the node has failed and ends: " + why->detail);
     return 1;
   }
-  spdlog::info("stopping: answering what is in flight");
+  write_log(log_level::info, "stopping: answering what is in flight");
   // A second signal while stopping ends at once: what is confirmed is on the disk.
   std::thread{[signals] {
     int again = 0;
@@ -69,8 +62,36 @@ int run(waybill::node_config& config) {
     std::_Exit(130);
   }}.detach();
   running.stop();
-  spdlog::info("stopped");
+  write_log(log_level::info, "stopped");
   return 0;
+}
+
+int run(waybill::node_config& config) {
+  using namespace waybill;
+  begin_log(config.values().node.log_level);
+  const auto signals = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN); // a peer that hangs up is an error of its connection alone
+  const auto manager = service_manager::of_environment();
+  auto started = node::start(config, {write_log});
+  if (!started) {
+    std::cerr << "waybilld: " << started.error().detail << '\n';
+    return 1;
+  }
+  auto& running = **started;
+  if (config.development())
+    write_log(log_level::info,
+              "this is a development node: one node, without a coordinator, on this machine only");
+  auto address = config.values().net.listen;
+  address.port = running.port();
+  write_log(log_level::info, "node " + config.values().node.id + " serves " + to_string(address) +
+                                 " with its data in " + config.values().node.data_dir.string());
+  if (const auto answered = running.answers(config.bounds().storage.request_timeout); !answered) {
+    std::cerr << "waybilld: " << answered.error().detail << "; start it again\n";
+    return 1;
+  }
+  told(manager.ready("Serves " + to_string(address)));
+  return serve(running, manager, signals);
 }
 
 } // namespace

@@ -12,6 +12,8 @@
 #include <future>
 #include <thread>
 
+#include <pthread.h>
+
 namespace waybill::rpc {
 
 namespace {
@@ -165,6 +167,7 @@ result<std::unique_ptr<rpc_server>> rpc_server::start(server_options options) {
   std::promise<result<void>> started;
   auto outcome = started.get_future();
   made->loop = std::thread{[&started, i = made.get()] { i->run(started); }};
+  ::pthread_setname_np(made->loop.native_handle(), "rpc");
   if (auto listening = outcome.get(); !listening) {
     made->loop.join();
     return listening.error();
@@ -192,6 +195,12 @@ rpc_server::~rpc_server() {
 }
 
 std::uint16_t rpc_server::port() const noexcept { return impl_->bound; }
+
+bool rpc_server::answers(std::chrono::milliseconds patience) const {
+  const auto turned = std::make_shared<std::promise<void>>();
+  impl_->out->push([turned] { turned->set_value(); });
+  return turned->get_future().wait_for(patience) == std::future_status::ready;
+}
 
 void rpc_server::stop_accepting() {
   impl_->out->push([i = impl_.get()] {

@@ -5,6 +5,7 @@
 #include "actors/messages.hpp"
 #include "config/limits.hpp"
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -36,6 +37,8 @@ public:
   ~rpc_server();
   /// The port that it listens on.
   [[nodiscard]] std::uint16_t port() const noexcept;
+  /// Whether its loop turns: it has done within `patience` what it was given now.
+  [[nodiscard]] bool answers(std::chrono::milliseconds patience) const;
   /// No new connections; the open ones go on.
   void stop_accepting();
 
