@@ -68,6 +68,19 @@ private:
   wanted_action wanted_ = wanted_action::run;
 };
 
+/// What the help says before the keys, for whoever writes it in another form.
+struct help_parts {
+  std::string_view summary;   ///< what the program is
+  std::string_view usage;     ///< without the word
+  std::string_view beginning; ///< a sentence: what it is without any flag
+  std::vector<std::pair<std::string_view, std::string_view>> flags; ///< `--help, -h`; what it does
+  std::string_view example;                                         ///< a command
+  std::string_view file; ///< what is the same in a configuration file
+  std::string_view exit_status;
+};
+[[nodiscard]] const help_parts& parts_of_help();
+/// What the keys of a group are about.
+[[nodiscard]] std::string_view group_title(std::string_view group);
 /// Usage, an example, and every key with its default, range and meaning.
 [[nodiscard]] std::string help_text();
 /// `waybilld 0.1.0`.

@@ -3,8 +3,6 @@
 
 namespace waybill {
 
-namespace {
-
 std::string_view group_title(std::string_view group) {
   if (group == "node")
     return "the node itself";
@@ -23,36 +21,71 @@ std::string_view group_title(std::string_view group) {
   return "threads";
 }
 
-} // namespace
-
 std::string version_text() { return "waybilld " WAYBILL_VERSION; }
 
+const help_parts& parts_of_help() {
+  static const help_parts parts{
+      .summary = "a node of the message broker Waybill",
+      .usage = "waybilld [--config-file=FILE] [--GROUP.KEY=VALUE]...",
+      .beginning = "Without any flag: a development node on 127.0.0.1:7411 with its data in "
+                   "./waybill-data.",
+      .flags = {{"--config-file=FILE", "read this configuration; flags go over what it says"},
+                {"--dump-config",
+                 "print the configuration in effect, in the format of a file, and end"},
+                {"--help, -h", "print this and end"},
+                {"--version, -V", "print the version and end"}},
+      .example = "waybilld --node.data-dir=/var/lib/waybill --net.listen=127.0.0.1:7411 "
+                 "--delivery.lease=1min",
+      .file = R"([node]
+data-dir = "/var/lib/waybill"   ; a comment
+[net]
+listen = "127.0.0.1:7411"
+[delivery]
+lease = 1min
+)",
+      .exit_status =
+          "0 it was told to stop, and did; 1 it could not begin, or has failed, and says "
+          "why; 2 wrong usage.",
+  };
+  return parts;
+}
+
+namespace {
+
+/// `text` with two spaces before each line.
+std::string indented(std::string_view text) {
+  std::string result;
+  bool begins = true;
+  for (const char each : text) {
+    if (begins)
+      result += "  ";
+    result += each;
+    begins = each == '\n';
+  }
+  return result;
+}
+
+std::string help_before_keys() {
+  const auto& parts = parts_of_help();
+  std::string help;
+  const auto add = [&help](std::initializer_list<std::string_view> pieces) {
+    for (const auto each : pieces)
+      help += each;
+  };
+  add({version_text(), ": ", parts.summary, "\n\nUsage: ", parts.usage, "\n\n", parts.beginning,
+       "\n\n"});
+  for (const auto& [flag, says] : parts.flags)
+    add({"  ", flag, std::string(21 - flag.size(), ' '), says, "\n"});
+  add({"\nExample:\n", indented(parts.example), "\n\nIn a file the same is written as\n",
+       indented(parts.file), "\nExit status: ", parts.exit_status,
+       "\n\nEvery key, with its default:\n"});
+  return help;
+}
+
+} // namespace
+
 std::string help_text() {
-  std::string text = version_text();
-  text += R"(: a node of the message broker Waybill
-
-Usage: waybilld [--config-file=FILE] [--GROUP.KEY=VALUE]...
-
-Without any flag: a development node on 127.0.0.1:7411 with its data in ./waybill-data.
-
-  --config-file=FILE   read this configuration; flags go over what it says
-  --dump-config        print the configuration in effect, in the format of a file, and end
-  --help, -h           print this and end
-  --version, -V        print the version and end
-
-Example:
-  waybilld --node.data-dir=/var/lib/waybill --net.listen=127.0.0.1:7411 --delivery.lease=1min
-
-In a file the same is written as
-  [node]
-  data-dir = "/var/lib/waybill"   ; a comment
-  [net]
-  listen = "127.0.0.1:7411"
-  [delivery]
-  lease = 1min
-
-Every key, with its default:
-)";
+  auto text = help_before_keys();
   const node_settings defaults;
   std::string_view group;
   for (const auto& each : options()) {

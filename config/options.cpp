@@ -86,8 +86,8 @@ option choice(std::string_view key, std::string_view says,
     allowed += (&word == words.begin() ? " " : ", ") + std::string{word};
   option made{key, {}, std::move(allowed), says, {}, {}, {}, {}};
   made.read = [place](const node_settings& from) { return setting_value{place(from)}; };
-  made.write = [place, known = std::vector<std::string_view>{words}](node_settings& to,
-                                                                     const setting_value& value) {
+  made.words = words;
+  made.write = [place, known = made.words](node_settings& to, const setting_value& value) {
     const auto& text = std::get<std::string>(value);
     if (std::ranges::find(known, text) == known.end())
       return false;
@@ -100,6 +100,7 @@ option choice(std::string_view key, std::string_view says,
 template <class Place>
 option toggle(std::string_view key, std::string_view says, Place place) {
   option made{key, {}, "true or false", says, {}, {}, {}, {}};
+  made.words = {"true", "false"};
   made.read = [place](const node_settings& from) { return setting_value{place(from)}; };
   made.write = [place](node_settings& to, const setting_value& value) {
     place(to) = std::get<bool>(value);

@@ -70,6 +70,7 @@ struct option {
   std::function<setting_value(const node_settings&)> read;
   /// False when the value, though of the right type, is not allowed; nothing is changed then.
   std::function<bool(node_settings&, const setting_value&)> write;
+  std::vector<std::string_view> words{}; ///< all values, where these are a few words
 
   [[nodiscard]] std::string_view group() const { return key.substr(0, key.find('.')); }
   [[nodiscard]] std::string_view name() const { return key.substr(key.find('.') + 1); }

@@ -65,7 +65,12 @@ CLI::Option* add_when(CLI::App& app, const std::string& names, std::optional<whe
 /// Asks on the terminal. @throws usage_error when there is none to ask on
 [[nodiscard]] bool confirmed_by_user(const std::string& question);
 
-// Each adds its commands to `app`; `c` outlives it.
+/// What the program is, in a line.
+inline constexpr const char* summary =
+    "Waybill: publish messages that are not lost, consume them, look after them.";
+/// The global options and all that follows, on an empty `app`; `c` outlives it.
+void add_all_commands(CLI::App& app, context& c);
+// Each adds its commands to `app`.
 void add_topic_commands(CLI::App& app, context& c);
 void add_publish_command(CLI::App& app, context& c);
 void add_consume_command(CLI::App& app, context& c);

@@ -148,7 +148,8 @@ void add_verify_command(CLI::App& app, context& c) {
       app.add_subcommand("verify", "Prove that the messages of receipts are in the log");
   auto s = std::make_shared<settings>();
   command->add_option("RECEIPT", s->receipts, "TOPIC/PARTITION/OFFSET@EPOCH.INDEX.HASH");
-  command->add_option("--file", s->file, "A receipt per line; - for standard input");
+  command->add_option("--file", s->file, "A receipt per line; - for standard input")
+      ->type_name("FILE");
   command->add_flag("--quiet", s->quiet, "Only those that are not proved");
   command->footer(explanation);
   command->callback([s, &c] {

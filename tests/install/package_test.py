@@ -86,6 +86,10 @@ def the_programs(package):
     package.must_have("/usr/bin/waybill", "/usr/bin/waybilld", "/etc/waybill/waybilld.ini",
                       "/usr/lib/systemd/system/waybilld.service", "/usr/lib/sysusers.d/waybill.conf",
                       "/usr/share/doc/waybill/README.md", "/usr/share/doc/waybill/CHANGELOG.md",
+                      "/usr/share/man/man1/waybill.1.gz", "/usr/share/man/man1/waybill-publish.1.gz",
+                      "/usr/share/man/man8/waybilld.8.gz", "/usr/share/bash-completion/completions/waybill",
+                      "/usr/share/bash-completion/completions/waybilld",
+                      "/usr/share/zsh/vendor-completions/_waybill", "/usr/share/zsh/vendor-completions/_waybilld",
                       "/usr/share/doc/waybill/copyright", "/usr/share/doc/waybill/docs/guarantees.md")
     wanted = re.findall(r"[a-z0-9.+-]+(?= |,|$)", re.sub(r"\([^)]*\)", "", package.fields["Depends"]))
     for library in ("libc6", "libcapnp-0.9.2", "libcaf-core0.17", "libleveldb1d", "libxxhash0"):

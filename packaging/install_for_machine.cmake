@@ -1,7 +1,8 @@
 # Part of `cmake --install`: what a node is told by the machine that it runs on, and what the
 # machine's service manager is told of the node. Needs `source_directory` (this folder),
 # `written_directory` (what waybill_manual wrote), and, relative to the prefix, `bin_directory`,
-# `doc_directory` and `sysconf_directory`.
+# `data_directory`, `doc_directory` and `sysconf_directory`. And what a shell is told: Debian's zsh has
+# places of its own.
 cmake_policy(VERSION 3.25)
 
 # write_installed(PLACE TEXT)
@@ -38,3 +39,12 @@ string(CONFIGURE "${text}" text @ONLY)
 write_installed("${CMAKE_INSTALL_PREFIX}/lib/systemd/system/waybilld.service" "${text}")
 file(READ "${source_directory}/waybill.sysusers" text)
 write_installed("${CMAKE_INSTALL_PREFIX}/lib/sysusers.d/waybill.conf" "${text}")
+
+set(zsh_directory "${data_directory}/zsh/site-functions")
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+  set(zsh_directory "${data_directory}/zsh/vendor-completions")
+endif()
+foreach(program waybill waybilld)
+  file(READ "${written_directory}/zsh/_${program}" text)
+  write_installed("${CMAKE_INSTALL_PREFIX}/${zsh_directory}/_${program}" "${text}")
+endforeach()
