@@ -263,6 +263,7 @@ struct policy_update {
   std::optional<milliseconds> lease, delay, delay_max;
   std::optional<std::uint32_t> attempts_max;
   std::optional<double> factor, jitter;
+  std::optional<bool> ordered;
 };
 
 /// PARTITION LEADER: leads one partition in one epoch, then ends.

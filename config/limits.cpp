@@ -195,6 +195,20 @@ void add_delivery_bounds(keys& to) {
       "How many messages that came with a time to be delivered at or to expire at, and that some "
       "group may still get, one partition holds.",
       "A further one is refused with overloaded and may be repeated.", near));
+  to.push_back(count<g, &m::behind_max>(
+      "delivery.behind-max", "messages", 1, 100'000'000,
+      "How many messages of one ordered group and partition wait behind an earlier one of their "
+      "key.",
+      "The group gets nothing beyond them until some are settled, with the alarm group-held-back; "
+      "acks go on.",
+      near));
+  to.push_back(count<g, &m::keys_max>(
+      "delivery.keys-max", "keys", 1, 100'000'000,
+      "For how many keys without a message an ordered group remembers, in one partition, which "
+      "consumer had them.",
+      "The key that is idle for the longest is forgotten: its next message may go to another "
+      "consumer.",
+      none));
   to.push_back(count<g, &m::groups_max>("delivery.groups-max", "groups", 1, 100'000,
                                         "How many groups may read one partition.",
                                         "A further group is refused with limit_reached.", near));

@@ -53,6 +53,8 @@ struct delivery_limits {
   std::uint64_t settled_ranges_max = 100'000;  ///< per group and partition; beyond: held back
   std::uint64_t waiting_max = 1'000'000;       ///< messages with attempts, per group and partition
   std::uint64_t timed_max = 200'000;           ///< messages published with a time, per partition
+  std::uint64_t behind_max = 200'000;          ///< behind another of their key, likewise
+  std::uint64_t keys_max = 100'000;            ///< idle keys whose consumer is remembered, likewise
   std::uint64_t groups_max = 1'000;            ///< per partition
   std::uint64_t consumers_max = 10'000;        ///< per group and partition
   std::uint64_t reason_bytes_max = 1'024;      ///< of a nack; longer ones are cut, marked by '…'

@@ -309,6 +309,8 @@ struct Policy {
   factor @3 :Float64 = -1;
   delayMaxMs @4 :Int64 = -1;
   jitter @5 :Float64 = -1;
+  ordered @6 :Int8 = -1;          # 1: one message of each key at a time, in order, and a key's messages to one
+                                  # consumer; 0: not; negative: leave as it is
 }
 
 struct GroupInfo {
@@ -328,6 +330,7 @@ struct GroupPartitionInfo {
   dead @7 :UInt64;                # dead letters held
   consumers @8 :UInt32;
   settledRanges @9 :UInt32;
+  behind @10 :UInt64;             # of `ready`: behind another of their key (an ordered group)
 }
 
 struct GroupsOutcome {

@@ -5,6 +5,7 @@
 #include "storage/records_codec.hpp"
 
 #include "storage/assert.hpp"
+#include "storage/entry.hpp"
 #include "storage/flat_message.hpp"
 #include "storage/format.capnp.h"
 
@@ -251,6 +252,20 @@ join_messages(const std::vector<std::string>& messages,
     views.push_back(std::move(*view));
   }
   return batch_of(views);
+}
+
+result<std::vector<std::uint64_t>> message_keys(std::string_view batch) {
+  const auto read = [](flat_message& in) -> result<std::vector<std::uint64_t>> {
+    const auto messages = in.root<format::Batch>().getMessages();
+    std::vector<std::uint64_t> keys;
+    keys.reserve(messages.size());
+    for (const auto message : messages) {
+      const auto key = in.in_place(message.getKey());
+      keys.push_back(key.empty() ? 0 : std::max<std::uint64_t>(1, hash_of(key).low));
+    }
+    return keys;
+  };
+  return read_flat<std::vector<std::uint64_t>>(batch, ec::damaged, batch_name, read);
 }
 
 result<std::vector<std::uint32_t>> message_sizes(std::string_view batch) {

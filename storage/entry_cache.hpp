@@ -21,6 +21,7 @@ struct cached_entry {
   shared_bytes batch; ///< the serialised Batch, inside the entry's body where it can be
   std::vector<std::uint32_t>
       sizes; ///< bytes of each message; filled by the leader when it first delivers
+  std::vector<std::uint64_t> keys; ///< numbers of their keys; likewise, for an ordered group
 };
 using cached_entry_ptr = std::shared_ptr<cached_entry>;
 

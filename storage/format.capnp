@@ -84,6 +84,7 @@ struct Policy {
   factor @3 :Float64;
   delayMaxMs @4 :UInt64;
   jitter @5 :Float64;
+  ordered @6 :Bool;
 }
 
 struct GroupRecord {

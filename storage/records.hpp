@@ -24,6 +24,8 @@ struct group_policy {
   double factor = 2.0;             ///< by which the delay grows with each further attempt; >= 1
   milliseconds delay_max{300'000};
   double jitter = 0.1; ///< the delay is varied by up to this share, 0 .. 1
+  /// One message of each key at a time, in order, and a key's messages to one consumer.
+  bool ordered = false;
   friend bool operator==(const group_policy&, const group_policy&) = default;
 };
 

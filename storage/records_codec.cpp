@@ -204,6 +204,7 @@ void put(format::Policy::Builder out, const group_policy& p) {
   out.setFactor(p.factor);
   out.setDelayMaxMs(span_of(p.delay_max));
   out.setJitter(p.jitter);
+  out.setOrdered(p.ordered);
 }
 group_policy take(format::Policy::Reader in) {
   return {.lease = milliseconds_of(in.getLeaseMs()),
@@ -211,7 +212,8 @@ group_policy take(format::Policy::Reader in) {
           .delay = milliseconds_of(in.getDelayMs()),
           .factor = finite(in.getFactor()),
           .delay_max = milliseconds_of(in.getDelayMaxMs()),
-          .jitter = finite(in.getJitter())};
+          .jitter = finite(in.getJitter()),
+          .ordered = in.getOrdered()};
 }
 
 // ---- The checkpoint -----------------------------------------------------------------------------

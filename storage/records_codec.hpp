@@ -58,6 +58,8 @@ struct checked_batch {
 [[nodiscard]] result<std::string>
 join_messages(const std::vector<std::string>& messages,
               const std::vector<std::vector<std::pair<std::string, std::string>>>& added);
+/// A number for each message's key: a hash of its bytes; 0: it has none. @errors `damaged`
+[[nodiscard]] result<std::vector<std::uint64_t>> message_keys(std::string_view batch);
 /// Bytes of key, headers and body of each message in the batch. @errors `damaged`
 [[nodiscard]] result<std::vector<std::uint32_t>> message_sizes(std::string_view batch);
 

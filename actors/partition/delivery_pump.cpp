@@ -68,6 +68,18 @@ std::optional<std::uint32_t> delivery_pump::size_of(message_offset offset) {
   return found->sizes[offset.value - found->content.first_offset.value];
 }
 
+std::optional<std::uint64_t> delivery_pump::key_of(message_offset offset) {
+  const auto found = find(offset);
+  if (!found)
+    return std::nullopt;
+  if (found->keys.empty()) {
+    auto keys = message_keys(found->batch.view());
+    WAYBILL_ASSERT(keys && keys->size() == found->content.message_count); // checked on arrival
+    found->keys = *std::move(keys);
+  }
+  return found->keys[offset.value - found->content.first_offset.value];
+}
+
 std::optional<delivery_pump::whole_message> delivery_pump::message_at(message_offset offset) {
   const auto found = find(offset);
   if (!found)

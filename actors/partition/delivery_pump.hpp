@@ -23,6 +23,8 @@ public:
   void let_go();
   /// Bytes of a message, as it counts against credit; none: it must be read.
   [[nodiscard]] std::optional<std::uint32_t> size_of(message_offset offset);
+  /// A number for its key, 0 without one; likewise.
+  [[nodiscard]] std::optional<std::uint64_t> key_of(message_offset offset);
   /// The whole message, as bytes of a `Message`, and when it was published; none: it must be read.
   struct whole_message {
     std::string bytes;

@@ -8,25 +8,30 @@ group_gauges::group_gauges(const alarm_way& to, const delivery_limits& limits,
                            const std::string& whose)
     : ranges{to, "delivery.settled-ranges-max", whose, near_limit{limits.settled_ranges_max}},
       waiting{to, "delivery.waiting-max", whose, near_limit{limits.waiting_max}},
+      behind{to, "delivery.behind-max", whose, near_limit{limits.behind_max}},
       consumers{to, "delivery.consumers-max", whose, near_limit{limits.consumers_max}},
       held_back{to, "group-held-back", whose, alarm_level::critical} {}
 
 void group_gauges::rose(const group_fill& now) {
   ranges.rose(now.settled_ranges);
   waiting.rose(now.waiting);
+  behind.rose(now.behind);
   consumers.rose(now.consumers);
   if (now.held_back && !held_back.is_raised())
     held_back.raise(held_back.subject() +
                     " gets no new messages: " + std::to_string(now.settled_ranges) +
-                    " ranges of settled messages or " + std::to_string(now.waiting) +
-                    " messages that have failed before are more than "
-                    "delivery.settled-ranges-max or delivery.waiting-max allows");
+                    " ranges of settled messages, " + std::to_string(now.waiting) +
+                    " messages that have failed before or " + std::to_string(now.behind) +
+                    " messages behind another of their key are more than "
+                    "delivery.settled-ranges-max, delivery.waiting-max or delivery.behind-max "
+                    "allows");
 }
 
 void group_gauges::look(const group_fill& now) {
   rose(now);
   ranges.look(now.settled_ranges);
   waiting.look(now.waiting);
+  behind.look(now.behind);
   consumers.look(now.consumers);
   if (!now.held_back && held_back.is_raised())
     held_back.take_back(held_back.subject() + " gets new messages again");

@@ -16,9 +16,13 @@ constexpr std::size_t proposals_max = 2;
 constexpr milliseconds read_again{1'000};
 
 group_policy default_policy(const delivery_limits& limits) {
-  return {limits.lease,     static_cast<std::uint32_t>(limits.attempts_max),
-          limits.delay,     limits.factor,
-          limits.delay_max, limits.jitter};
+  return {limits.lease,
+          static_cast<std::uint32_t>(limits.attempts_max),
+          limits.delay,
+          limits.factor,
+          limits.delay_max,
+          limits.jitter,
+          false};
 }
 
 group_policy changed(group_policy p, const policy_update& change) {
@@ -28,6 +32,7 @@ group_policy changed(group_policy p, const policy_update& change) {
   p.factor = change.factor.value_or(p.factor);
   p.delay_max = change.delay_max.value_or(p.delay_max);
   p.jitter = change.jitter.value_or(p.jitter);
+  p.ordered = change.ordered.value_or(p.ordered);
   return p;
 }
 
@@ -227,9 +232,16 @@ bool partition_leader_state::fill_letters() {
 }
 
 void partition_leader_state::deliver() {
-  const auto size = [this](message_offset offset) { return pump->size_of(offset); };
+  const auto look = [this](message_offset offset,
+                           delivery::wants_key key) -> std::optional<delivery::message_facts> {
+    const auto bytes = pump->size_of(offset);
+    if (!bytes)
+      return std::nullopt;
+    return delivery::message_facts{
+        *bytes, key == delivery::wants_key::yes ? pump->key_of(offset).value_or(0) : 0};
+  };
   for (;;) {
-    const auto orders = rules->deliver(now_of(*self), size, deliver_most);
+    const auto orders = rules->deliver(now_of(*self), look, deliver_most);
     if (orders.empty())
       break;
     for (auto& [consumer, what] : pump->pack(orders))

@@ -20,7 +20,7 @@ struct group_gauges {
   group_gauges(const alarm_way& to, const delivery_limits& limits, const std::string& whose);
   void rose(const group_fill& now);
   void look(const group_fill& now);
-  limit_gauge ranges, waiting, consumers;
+  limit_gauge ranges, waiting, behind, consumers;
   standing_alarm held_back;
 };
 

@@ -271,8 +271,8 @@ std::optional<group_fill> delivery::fill_of(std::string_view group) const {
   if (!member)
     return std::nullopt;
   const auto& [state, leading] = *member;
-  return group_fill{state.settled_ranges(), state.attempts().size(), leading.consumer_count(),
-                    leading.held_back(state)};
+  return group_fill{state.settled_ranges(), state.attempts().size(), leading.behind_count(),
+                    leading.consumer_count(), leading.held_back(state)};
 }
 
 std::optional<group_policy> delivery::policy_of(std::string_view group) const {
@@ -377,7 +377,7 @@ std::optional<proposal> delivery::propose(const moment& now, double random) {
   return impl_->gathered.next();
 }
 
-std::vector<delivery_order> delivery::deliver(const moment& now, const size_lookup& size,
+std::vector<delivery_order> delivery::deliver(const moment& now, const lookup& look,
                                               std::size_t most) {
   std::vector<delivery_order> orders;
   auto at = impl_->groups.upper_bound(impl_->last_group);
@@ -385,7 +385,7 @@ std::vector<delivery_order> delivery::deliver(const moment& now, const size_look
     if (at == impl_->groups.end())
       at = impl_->groups.begin();
     const auto before = orders.size();
-    at->second.leading.deliver(at->second.state, impl_->next, now, size, most - before, orders,
+    at->second.leading.deliver(at->second.state, impl_->next, now, look, most - before, orders,
                                impl_->wanted);
     if (orders.size() > before)
       impl_->last_group = at->first;
@@ -419,6 +419,7 @@ std::vector<group_view> delivery::views() const {
     view.dead_held = state.dead_held();
     view.consumers = leading.consumer_count();
     view.settled_ranges = state.settled_ranges();
+    view.behind = leading.behind_count();
     view.held_back = leading.held_back(state);
     all.push_back(std::move(view));
   }

@@ -81,8 +81,9 @@ struct group_view {
   std::uint64_t dead_held = 0;
   std::uint32_t consumers = 0;
   std::uint64_t settled_ranges = 0;
-  /// Too much is stuck (`delivery.settled-ranges-max` or `delivery.waiting-max` is passed): only
-  /// what is stuck goes out.
+  std::uint64_t behind = 0; ///< of `ready`: behind another of their key
+  /// Too much is stuck (`delivery.settled-ranges-max`, `delivery.waiting-max` or
+  /// `delivery.behind-max` is passed): only what is stuck goes out.
   bool held_back = false;
 };
 
@@ -90,6 +91,7 @@ struct group_view {
 struct group_fill {
   std::uint64_t settled_ranges = 0;
   std::uint64_t waiting = 0; ///< messages that have failed before
+  std::uint64_t behind = 0;  ///< messages behind another of their key
   std::uint64_t consumers = 0;
   bool held_back = false; ///< as in `group_view`
 };
@@ -165,15 +167,20 @@ public:
   /// delivered, and the entries of earlier epochs must have been applied.
   [[nodiscard]] std::optional<proposal> propose(const moment& now, double random);
 
-  /// Bytes of a message as it counts against credit; none: not known yet (it is being read), and
-  /// the group goes no further now.
-  using size_lookup = std::function<std::optional<std::uint32_t>(message_offset)>;
+  /// What must be known of a message before it goes out.
+  struct message_facts {
+    std::uint32_t bytes = 0; ///< as they count against credit
+    std::uint64_t key = 0;   ///< a number for its key; 0: none, or the group is not ordered
+  };
+  enum class wants_key : std::uint8_t { no, yes };
+  /// None: not known yet (it is being read), and the group goes no further now.
+  using lookup = std::function<std::optional<message_facts>(message_offset, wants_key)>;
   /// What may go out now, grouped by group, in order of offset; at most `most` messages. A consumer
   /// holding nothing gets one message whatever its size. A second or later delivery comes out only
   /// after its `attempt_started` is committed.
-  [[nodiscard]] std::vector<delivery_order> deliver(const moment& now, const size_lookup& size,
+  [[nodiscard]] std::vector<delivery_order> deliver(const moment& now, const lookup& look,
                                                     std::size_t most);
-  /// Offsets whose sizes `deliver` asked for and did not get, since the last call: read them.
+  /// Messages that `deliver` asked for and did not get, since the last call: read them.
   [[nodiscard]] std::vector<message_offset> wanted();
 
   /// Consumers whose group was removed, since the last call: they hold nothing any more.

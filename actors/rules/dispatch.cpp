@@ -26,6 +26,7 @@ void dispatch::begin(const group& g, gathering& out, const moment& now, spread r
   begun_ = true;
   recheck_ = false;
   cursor_ = g.floor();
+  ordered_ = g.policy().ordered;
   for (const auto& [offset, state] : g.attempts()) {
     if (state.started > state.failed)
       fail_recorded(g, out, offset, state, now, random);
@@ -115,6 +116,8 @@ void dispatch::set_credit(consumer_id who, std::uint32_t messages, std::uint64_t
     return;
   found->second.credit_messages = std::min<std::uint64_t>(messages, limits_.credit_messages_max);
   found->second.credit_bytes = std::min(bytes, limits_.credit_bytes_max);
+  if (messages == 0)
+    leave_keys(who); // it pauses, and its keys do not wait for it
   refresh(who, found->second);
 }
 
@@ -133,6 +136,7 @@ void dispatch::leave(const group& g, gathering& out, consumer_id who, leaving ho
     else
       fail(g, out, piece, of, why, now, random);
   });
+  leave_keys(who);
   open_.erase(who);
   suspected_.erase(who);
   consumers_.erase(found);
@@ -333,7 +337,7 @@ void dispatch::tick(const group& g, gathering& out, const moment& now, spread ra
          [&](offset_range piece, const lease& of) { fail(g, out, piece, of, why, now, random); });
   }
   while (const auto offset = expiring_.take_due(now.steady))
-    expire(*offset);
+    expire(g, *offset);
   while (const auto offset = delayed_.take_due(now.steady)) {
     if (g.attempts().contains(*offset))
       ready_to_start(g, *offset);
@@ -360,10 +364,10 @@ void dispatch::watch_expiry(message_offset offset, const message_times& times, c
 }
 
 /// What nobody has is buried now; what is out, when it comes back unacknowledged.
-void dispatch::expire(message_offset offset) {
+void dispatch::expire(const group& g, message_offset offset) {
   const offset_range one{offset, after(offset)};
   overdue_.add(one);
-  if (forget_waiting(offset))
+  if (forget_waiting(offset) || is_placed_by_key(g, offset))
     expired_.add(one);
 }
 
@@ -406,15 +410,17 @@ void dispatch::place(const group& g, message_offset offset, const moment& now) {
     expired_.add(one);
     return;
   }
+  if (is_placed_by_key(g, offset))
+    return;
   const auto found = g.attempts().find(offset);
   if (found == g.attempts().end()) {
     const auto timed = timed_->find(offset);
-    if (timed == timed_->end())
-      returned_.add(one);
-    else if (timed->second.not_before <= now.wall)
-      come_.add(one);
-    else
+    if (timed != timed_->end() && timed->second.not_before > now.wall)
       delayed_.add(offset, now.steady + (timed->second.not_before - now.wall));
+    else if (timed == timed_->end() || (ordered_ && keys_.turn_of(offset)))
+      returned_.add(one); // others of its key wait behind it
+    else
+      come_.add(one);
     return;
   }
   const auto& state = found->second;
@@ -438,9 +444,9 @@ bool dispatch::forget_waiting(message_offset offset) {
     reserved_.erase(found);
     return true;
   }
-  return returned_.remove(one) + come_.remove(one) + to_start_.remove(one) + suspects_.remove(one) +
-             expired_.remove(one) >
-         0;
+  const auto waited = returned_.remove(one) + come_.remove(one) + to_start_.remove(one) +
+                      suspects_.remove(one) + expired_.remove(one);
+  return waited > 0 || forget_in_order(offset);
 }
 
 bool dispatch::is_out(message_offset offset) const {
@@ -459,6 +465,8 @@ void dispatch::settled(offset_range range) {
     return;
   expiring_.remove(range);
   overdue_.remove(range);
+  if (ordered_)
+    settle_keys(range);
   if (settling_.remove(range) == range.end.value - range.first.value)
     return; // the common case: this leader proposed it, so it was in no other place
   for (auto* const waiting : {&returned_, &come_, &to_start_, &suspects_, &expired_})

@@ -6,6 +6,7 @@
 #include "actors/rules/delivery.hpp"
 #include "actors/rules/gathering.hpp"
 #include "actors/rules/group.hpp"
+#include "actors/rules/key_order.hpp"
 #include "actors/rules/offset_set.hpp"
 #include "actors/rules/schedule.hpp"
 #include "config/limits.hpp"
@@ -35,14 +36,17 @@ private:
 /// An unsettled message below the cursor, or one that has failed before, or that came with a time,
 /// is in exactly one of: a lease, `returned_`, `come_`, `to_start_`, `suspects_`, `delayed_`,
 /// `starting_`, `reserved_`, `expired_`, `settling_`. All others lie at or above the cursor, have
-/// never failed, and are ready for their first delivery. Every call takes the replicated half it
-/// belongs to (`g`), and what it wants committed goes into a gathering. Nothing happens before
-/// `begin`, which comes once all earlier epochs' entries are applied.
+/// never failed, and are ready for their first delivery. In an ordered group what lies below the
+/// cursor may also be behind another of its key (`keys_`), `promoted_` or `kept_`, and what has
+/// failed is found by the cursor too, since an earlier message of its key comes first. Every call
+/// takes the replicated half it belongs to (`g`), and what it wants committed goes into a
+/// gathering. Nothing happens before `begin`, which comes once all earlier epochs' entries are
+/// applied.
 class dispatch {
 public:
   /// `timed`: the partition's messages that came with times; they outlive this.
   dispatch(const delivery_limits& limits, const timed_messages& timed)
-      : limits_{limits}, timed_{&timed} {}
+      : limits_{limits}, timed_{&timed}, keys_{limits.keys_max} {}
 
   /// Takes over from `g`: what an earlier leader had out counts as failed.
   void begin(const group& g, gathering& out, const moment& now, spread random);
@@ -85,10 +89,10 @@ public:
   /// Begins the next attempt of what is due, as far as consumers have room; and gives up on what
   /// has expired, or has failed more often than a changed policy allows.
   void prepare(const group& g, gathering& out, const moment& now);
-  /// Appends at most `most` orders, ascending. Sizes that were missing go to `wanted`.
-  void deliver(const group& g, message_offset next, const moment& now,
-               const delivery::size_lookup& size, std::size_t most,
-               std::vector<delivery_order>& orders, std::set<message_offset>& wanted);
+  /// Appends at most `most` orders, ascending. Messages that were not found go to `wanted`.
+  void deliver(const group& g, message_offset next, const moment& now, const delivery::lookup& look,
+               std::size_t most, std::vector<delivery_order>& orders,
+               std::set<message_offset>& wanted);
 
   // ---- for people and for the books
   /// Out, on its way out, or in a proposal that is not committed.
@@ -100,6 +104,8 @@ public:
     return static_cast<std::uint32_t>(consumers_.size());
   }
   [[nodiscard]] bool held_back(const group& g) const;
+  /// Behind another of their key.
+  [[nodiscard]] std::uint64_t behind_count() const noexcept { return keys_.behind_count(); }
 
 private:
   /// Neighbours that went out together: [first, its key in `consumer::leases`).
@@ -151,7 +157,7 @@ private:
   void place(const group& g, message_offset offset, const moment& now);
   bool forget_waiting(message_offset offset);
   void watch_expiry(message_offset offset, const message_times& times, const moment& now);
-  void expire(message_offset offset);
+  void expire(const group& g, message_offset offset);
   void bury_expired(const group& g, gathering& out, const moment& now);
   void unreserve(consumer_id who);
   [[nodiscard]] bool is_out(message_offset offset) const;
@@ -164,10 +170,30 @@ private:
   [[nodiscard]] offset_range next_fresh(const group& g, message_offset limit);
   [[nodiscard]] std::optional<message_offset> next_ready(offset_range fresh,
                                                          message_offset limit) const;
-  bool deliver_reserved(const delivery::size_lookup& size, std::size_t& room, run& making,
+  bool deliver_reserved(const delivery::lookup& look, std::size_t& room, run& making,
                         const group& g, std::set<message_offset>& wanted);
-  void deliver_ready(const group& g, message_offset next, const delivery::size_lookup& size,
+  void deliver_ready(const group& g, message_offset next, const delivery::lookup& look,
                      std::size_t room, run& making, std::set<message_offset>& wanted);
+  [[nodiscard]] static std::uint32_t attempt_of(const group& g, message_offset offset);
+
+  // Ordered groups (dispatch_ordered.cpp).
+  [[nodiscard]] bool is_switching(const group& g) const { return ordered_ != g.policy().ordered; }
+  void keep_order(const group& g, const moment& now);
+  void begin_in_order(const group& g, const moment& now);
+  void settle_keys(offset_range range);
+  bool forget_in_order(message_offset offset);
+  [[nodiscard]] bool is_placed_by_key(const group& g, message_offset offset) const;
+  void start_in_order(const group& g, gathering& out);
+  [[nodiscard]] std::optional<message_offset> suspect_for(consumer_id who) const;
+  void leave_keys(consumer_id who);
+  void deliver_in_order(const group& g, message_offset next, const moment& now,
+                        const delivery::lookup& look, std::size_t room, run& making,
+                        std::set<message_offset>& wanted);
+  [[nodiscard]] std::optional<message_offset> next_in_order(const group& g, message_offset limit);
+  [[nodiscard]] bool take_turn(const group& g, message_offset offset, key_number key,
+                               const moment& now);
+  enum class takes : std::uint8_t { somebody, holder_later, nobody };
+  [[nodiscard]] takes choose_taker(message_offset offset, key_number key, std::uint64_t size);
   void hand_over(run& making, consumer_id who, message_offset offset, std::uint32_t attempt,
                  std::uint64_t size);
   void close_run(run& making);
@@ -190,11 +216,15 @@ private:
   /// that none of them has to die of another.
   offset_set suspects_;
   std::map<consumer_id, message_offset> suspected_; ///< the last one begun for each consumer
-  offset_set settling_; ///< acked, failed or dead in a proposal that is not committed
-  schedule delayed_;    ///< due when, on the steady clock
-  schedule expiring_;   ///< unsettled messages that will expire, wherever they are
-  offset_set overdue_;  ///< unsettled messages that would have expired, but are out
-  offset_set expired_;  ///< to be buried
+  offset_set settling_;  ///< acked, failed or dead in a proposal that is not committed
+  schedule delayed_;     ///< due when, on the steady clock
+  schedule expiring_;    ///< unsettled messages that will expire, wherever they are
+  offset_set overdue_;   ///< unsettled messages that would have expired, but are out
+  offset_set expired_;   ///< to be buried
+  bool ordered_ = false; ///< as the policy says, as soon as nothing is out the other way
+  key_order keys_;
+  offset_set promoted_; ///< their turn has come, and they have no other place yet
+  std::map<consumer_id, offset_set> kept_; ///< ready, for their key's consumer, that has no room
   /// The attempt is proposed, and then (`reserved_`) recorded; meant for a consumer; none: it left.
   std::map<message_offset, std::optional<consumer_id>> starting_;
   std::map<message_offset, consumer_id> reserved_;

@@ -25,17 +25,19 @@ struct dispatch::run {
 
 bool dispatch::held_back(const group& g) const {
   return g.settled_ranges() > limits_.settled_ranges_max ||
-         g.attempts().size() > limits_.waiting_max;
+         g.attempts().size() > limits_.waiting_max || behind_count() > limits_.behind_max;
 }
 
 // ---- attempts that begin ------------------------------------------------------------------------
 
 void dispatch::prepare(const group& g, gathering& out, const moment& now) {
+  keep_order(g, now);
   if (recheck_) {
     recheck_ = false;
     for (const auto& [offset, state] : g.attempts()) {
-      const bool waits =
-          delayed_.contains(offset) || to_start_.contains(offset) || suspects_.contains(offset);
+      const bool waits = delayed_.contains(offset) || to_start_.contains(offset) ||
+                         suspects_.contains(offset) ||
+                         (state.started <= state.failed && is_placed_by_key(g, offset));
       if (!waits || state.failed < g.policy().attempts_max)
         continue;
       forget_waiting(offset);
@@ -43,7 +45,11 @@ void dispatch::prepare(const group& g, gathering& out, const moment& now) {
     }
   }
   bury_expired(g, out, now);
+  if (is_switching(g))
+    return;
   begin_suspects(g, out);
+  if (ordered_)
+    return start_in_order(g, out);
   while (!to_start_.empty() && !open_.empty()) {
     const auto offset = to_start_.first();
     to_start_.remove({offset, after(offset)});
@@ -74,10 +80,14 @@ void dispatch::begin_suspects(const group& g, gathering& out) {
     const auto last = suspected_.find(who);
     if (last != suspected_.end() && has(who, last->second))
       continue;
-    const auto offset = suspects_.first();
-    suspects_.remove({offset, after(offset)});
-    suspected_[who] = offset;
-    begin_attempt(g, out, offset, who);
+    const auto offset = suspect_for(who);
+    if (!offset)
+      continue;
+    suspects_.remove({*offset, after(*offset)});
+    suspected_[who] = *offset;
+    begin_attempt(g, out, *offset, who);
+    if (ordered_ && keys_.turn_of(*offset))
+      keys_.hold(*offset, who);
   }
 }
 
@@ -202,24 +212,35 @@ offset_range dispatch::next_fresh(const group& g, message_offset limit) {
 
 /// Attempts that are recorded by now, to those whom they were meant for; where one has no room any
 /// more, to anybody. @returns false: a size is missing, the group stops here
-bool dispatch::deliver_reserved(const delivery::size_lookup& size, std::size_t& room, run& making,
+bool dispatch::deliver_reserved(const delivery::lookup& look, std::size_t& room, run& making,
                                 const group& g, std::set<message_offset>& wanted) {
   while (!reserved_.empty() && room > 0) {
     const auto [offset, who] = *reserved_.begin();
-    const auto bytes = size(offset);
-    if (!bytes) {
+    const auto facts = look(offset, delivery::wants_key::no);
+    if (!facts) {
       wanted.insert(offset);
       return false;
     }
     forget_waiting(offset); // its place is free again, for itself
-    if (!fits(consumers_.at(who), *bytes)) {
+    if (!fits(consumers_.at(who), facts->bytes)) {
       returned_.add({offset, after(offset)});
       continue;
     }
-    hand_over(making, who, offset, g.attempts().at(offset).started, *bytes);
+    if (ordered_ && keys_.turn_of(offset))
+      keys_.hold(offset, who);
+    hand_over(making, who, offset, g.attempts().at(offset).started, facts->bytes);
     --room;
   }
   return true;
+}
+
+/// Which delivery the next one is.
+std::uint32_t dispatch::attempt_of(const group& g, message_offset offset) {
+  const auto found = g.attempts().find(offset);
+  if (found == g.attempts().end())
+    return 1;
+  WAYBILL_ASSERT(found->second.started > found->second.failed); // recorded before it is sent
+  return found->second.started;
 }
 
 /// The lowest of what is ready; none: nothing is.
@@ -235,7 +256,7 @@ std::optional<message_offset> dispatch::next_ready(offset_range fresh, message_o
 }
 
 /// What is ready, in order of offset: in turns of neighbours, an even share for each consumer.
-void dispatch::deliver_ready(const group& g, message_offset next, const delivery::size_lookup& size,
+void dispatch::deliver_ready(const group& g, message_offset next, const delivery::lookup& look,
                              std::size_t room, run& making, std::set<message_offset>& wanted) {
   const auto limit = fresh_limit(g, next);
   const auto waiting = g.unsettled(next) - out_count() - delayed_.size();
@@ -252,39 +273,37 @@ void dispatch::deliver_ready(const group& g, message_offset next, const delivery
     if (!ready)
       return;
     const auto offset = *ready;
-    const auto bytes = size(offset);
-    if (!bytes) {
+    const auto facts = look(offset, delivery::wants_key::no);
+    if (!facts) {
       wanted.insert(offset);
       return;
     }
-    if (left == 0 || !fits(consumers_.at(last_served_), *bytes)) {
-      const auto taker = next_taker(*bytes);
+    if (left == 0 || !fits(consumers_.at(last_served_), facts->bytes)) {
+      const auto taker = next_taker(facts->bytes);
       if (!taker)
         return;
       last_served_ = *taker;
       left = share;
     }
-    std::uint32_t attempt = 1;
     const offset_range one{offset, after(offset)};
     if (fresh.first < fresh.end && offset == fresh.first) {
       fresh.first = cursor_ = after(offset);
     } else if (come_.remove(one) == 0) {
       returned_.remove(one);
-      if (const auto found = g.attempts().find(offset); found != g.attempts().end()) {
-        WAYBILL_ASSERT(found->second.started > found->second.failed); // recorded before it is sent
-        attempt = found->second.started;
-      }
     }
-    hand_over(making, last_served_, offset, attempt, *bytes);
+    hand_over(making, last_served_, offset, attempt_of(g, offset), facts->bytes);
     --left;
     --room;
   }
 }
 
 void dispatch::deliver(const group& g, message_offset next, const moment& now,
-                       const delivery::size_lookup& size, std::size_t most,
+                       const delivery::lookup& look, std::size_t most,
                        std::vector<delivery_order>& orders, std::set<message_offset>& wanted) {
   if (!begun_ || most == 0)
+    return;
+  keep_order(g, now);
+  if (is_switching(g))
     return;
   const auto before = static_cast<std::ptrdiff_t>(orders.size());
   run making{.policy = g.policy(),
@@ -294,12 +313,16 @@ void dispatch::deliver(const group& g, message_offset next, const moment& now,
              .first = {},
              .attempt = 0,
              .sums = {}};
-  const bool any_reserved = !reserved_.empty();
+  const bool any_out_of_order = ordered_ || !reserved_.empty();
   std::size_t room = most;
-  if (deliver_reserved(size, room, making, g, wanted))
-    deliver_ready(g, next, size, room, making, wanted);
+  if (deliver_reserved(look, room, making, g, wanted)) {
+    if (ordered_)
+      deliver_in_order(g, next, now, look, room, making, wanted);
+    else
+      deliver_ready(g, next, look, room, making, wanted);
+  }
   close_run(making);
-  if (any_reserved)
+  if (any_out_of_order)
     std::ranges::sort(orders.begin() + before, orders.end(), {}, &delivery_order::offset);
 }
 

@@ -15,6 +15,7 @@ struct settings {
   std::optional<milliseconds> lease, delay, delay_max;
   std::optional<std::uint32_t> attempts;
   std::optional<double> factor, jitter;
+  bool ordered = false, unordered = false;
   bool yes = false;
 };
 
@@ -41,7 +42,8 @@ json policy_json(const policy_change& p) {
           {"delay_ms", p.delay.value_or(milliseconds{0}).count()},
           {"factor", p.factor.value_or(0)},
           {"max_delay_ms", p.delay_max.value_or(milliseconds{0}).count()},
-          {"jitter", p.jitter.value_or(0)}};
+          {"jitter", p.jitter.value_or(0)},
+          {"ordered", p.ordered.value_or(false)}};
 }
 
 std::string policy_text(const policy_change& p) {
@@ -50,7 +52,7 @@ std::string policy_text(const policy_change& p) {
          to_string(p.delay.value_or(milliseconds{0})) + ", factor " +
          fixed(p.factor.value_or(0), 2) + ", max-delay " +
          to_string(p.delay_max.value_or(milliseconds{0})) + ", jitter " +
-         fixed(p.jitter.value_or(0), 2);
+         fixed(p.jitter.value_or(0), 2) + (p.ordered.value_or(false) ? ", ordered by key" : "");
 }
 
 json group_json(const std::string& topic, const group_info& group) {
@@ -65,7 +67,8 @@ json group_json(const std::string& topic, const group_info& group) {
                           {"acked", p.acked},
                           {"dead", p.dead},
                           {"consumers", p.consumers},
-                          {"settled_ranges", p.settled_ranges}});
+                          {"settled_ranges", p.settled_ranges},
+                          {"behind", p.behind}});
   return {{"topic", topic},
           {"group", group.name},
           {"policy", policy_json(group.policy)},
@@ -104,11 +107,12 @@ status describe(context& c, const settings& s) {
            {"ACKED", align::right},
            {"DEAD", align::right},
            {"CONSUMERS", align::right},
-           {"RANGES", align::right}}};
+           {"RANGES", align::right},
+           {"BEHIND", align::right}}};
   for (const auto& p : group.partitions)
     t.add({std::to_string(p.partition), grouped(p.start.value), grouped(p.floor.value),
            grouped(p.ready), grouped(p.leased), grouped(p.delayed), grouped(p.acked),
-           grouped(p.dead), grouped(p.consumers), grouped(p.settled_ranges)});
+           grouped(p.dead), grouped(p.consumers), grouped(p.settled_ranges), grouped(p.behind)});
   answer(c, group_json(s.topic, group),
          "Group " + group.name + " of topic " + s.topic + ": " + policy_text(group.policy) +
              ".\n\n" + t.text());
@@ -124,6 +128,8 @@ status set(context& c, const settings& s) {
   change.attempts_max = s.attempts;
   change.factor = s.factor;
   change.jitter = s.jitter;
+  if (s.ordered || s.unordered)
+    change.ordered = s.ordered;
   depot.set_group(s.topic, s.group, change);
   const auto group = find_group(depot, s.topic, s.group);
   answer(c, group_json(s.topic, group),
@@ -195,8 +201,15 @@ void add_group_commands(CLI::App& app, context& c) {
   add_duration(*change, "--max-delay", s->delay_max, "Beyond which it does not grow");
   change->add_option("--jitter", s->jitter, "Random part of the delay, 0 to 1")
       ->check(number(0, 1));
-  change->footer("What is not given stays as it is.\n"
-                 "Example: waybill group set orders billing --lease 2m --attempts 5 --delay 500ms");
+  auto* ordered = change->add_flag(
+      "--ordered", s->ordered,
+      "One message of each key at a time, in order, and a key's messages to one consumer");
+  change->add_flag("--unordered", s->unordered, "Not so")->excludes(ordered);
+  change->footer(
+      "What is not given stays as it is. A group becomes ordered when nothing of it is out with a\n"
+      "consumer any more; until then it gets nothing new.\n"
+      "BEHIND in `group describe` counts what waits behind another message of its key.\n"
+      "Example: waybill group set orders billing --lease 2m --attempts 5 --delay 500ms");
   change->callback([s, &c] { c.run = [s, &c] { return set(c, *s); }; });
 
   auto* gone = group->add_subcommand(

@@ -77,6 +77,7 @@ group_info to_group(wire::GroupInfo::Reader from) {
   g.policy.factor = policy.getFactor();
   g.policy.delay_max = milliseconds{policy.getDelayMaxMs()};
   g.policy.jitter = policy.getJitter();
+  g.policy.ordered = policy.getOrdered() > 0;
   for (const auto each : from.getPartitions()) {
     group_partition_info p;
     p.partition = each.getPartition();
@@ -89,6 +90,7 @@ group_info to_group(wire::GroupInfo::Reader from) {
     p.dead = each.getDead();
     p.consumers = each.getConsumers();
     p.settled_ranges = each.getSettledRanges();
+    p.behind = each.getBehind();
     g.partitions.push_back(p);
   }
   return g;
@@ -103,6 +105,8 @@ void write_policy(wire::Policy::Builder to, const policy_change& from) {
   to.setFactor(from.factor.value_or(-1));
   to.setDelayMaxMs(from.delay_max ? from.delay_max->count() : -1);
   to.setJitter(from.jitter.value_or(-1));
+  if (from.ordered)
+    to.setOrdered(*from.ordered ? 1 : 0);
 }
 
 /// The contract reads zero and negative values as "leave as it is": asking for one is a mistake

@@ -232,12 +232,15 @@ struct policy_change {
   std::optional<milliseconds> lease, delay, delay_max;
   std::optional<std::uint32_t> attempts_max;
   std::optional<double> factor, jitter;
+  /// One message of each key at a time, in order, and a key's messages to one consumer.
+  std::optional<bool> ordered;
 };
 struct group_partition_info {
   std::uint32_t partition = 0;
   message_offset start, floor;
   std::uint64_t ready = 0, leased = 0, delayed = 0, acked = 0, dead = 0;
   std::uint32_t consumers = 0, settled_ranges = 0;
+  std::uint64_t behind = 0; ///< of `ready`: behind another of their key (an ordered group)
 };
 struct group_info {
   std::string name;

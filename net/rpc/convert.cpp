@@ -74,6 +74,7 @@ void put(wire::Policy::Builder to, const group_policy& from) {
   to.setFactor(from.factor);
   to.setDelayMaxMs(from.delay_max.count());
   to.setJitter(from.jitter);
+  to.setOrdered(from.ordered ? 1 : 0);
 }
 
 void put(wire::GroupPartitionInfo::Builder to, std::uint32_t partition, const group_view& from) {
@@ -87,6 +88,7 @@ void put(wire::GroupPartitionInfo::Builder to, std::uint32_t partition, const gr
   to.setDead(from.dead_held);
   to.setConsumers(from.consumers);
   to.setSettledRanges(static_cast<std::uint32_t>(from.settled_ranges));
+  to.setBehind(from.behind);
 }
 
 void put(wire::DeadLetterInfo::Builder to, std::uint32_t partition, const dead_letter& from,
@@ -317,6 +319,8 @@ policy_update read(wire::Policy::Reader from) {
     change.delay_max = milliseconds{from.getDelayMaxMs()};
   if (from.getJitter() >= 0)
     change.jitter = from.getJitter();
+  if (from.getOrdered() >= 0)
+    change.ordered = from.getOrdered() > 0;
   return change;
 }
 

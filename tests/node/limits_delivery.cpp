@@ -124,6 +124,71 @@ void timed_messages() {
   house.finish();
 }
 
+/// One key that is stuck, until too many messages wait behind it.
+void behind_their_key() {
+  small_house house{{.flags = {flag("delivery.behind-max", 5), checkpoints_often}}};
+  house.admin().create_topic("orders", 1);
+  policy_change in_order;
+  in_order.ordered = true;
+  house.admin().set_group("orders", "billing", in_order);
+  auto to = house.admin().producer("orders", {.linger = 0ms, .batch_messages_max = 1});
+  const auto send = [&](const std::string& key) { to.send({.key = key, .body = "parcel"}); };
+  for (int i = 0; i < 6; ++i)
+    send("stuck");
+  send("free");
+  rpc_peer peer{house.port()};
+  peer_consumer from{peer, "orders", "billing", 20};
+  from.await(2); // the first of each key
+  house.expect_near("delivery.behind-max", " of orders#0, group billing");
+  CHECK_FALSE(house.node().has_said("ALARM group-held-back"));
+  send("stuck");
+  send("late");
+  house.expect_alarm("ALARM group-held-back (orders#0, group billing)");
+  CHECK(from.stays_at(2, 200ms)); // the group goes no further
+  CHECK(house.group("orders", "billing").partitions[0].behind == 6);
+  for (std::size_t next = 0; next < 9; ++next) {
+    from.await(next + 1);
+    CHECK(from.ack(from.got()[next].offset) == ec::none);
+  }
+  std::vector<std::uint64_t> stuck;
+  for (const auto& each : from.got()) {
+    if (each.offset != 6 && each.offset != 8)
+      stuck.push_back(each.offset);
+  }
+  CHECK(std::ranges::is_sorted(stuck));
+  house.expect_alarm("group-held-back is over");
+  house.expect_over("delivery.behind-max");
+  house.finish();
+}
+
+/// Who had a key is forgotten, and its next message may go to another consumer.
+void idle_keys() {
+  small_house house{{.flags = {flag("delivery.keys-max", 2)}}};
+  house.admin().create_topic("orders", 1);
+  policy_change in_order;
+  in_order.ordered = true;
+  house.admin().set_group("orders", "billing", in_order);
+  auto to = house.admin().producer("orders", {.linger = 0ms, .batch_messages_max = 1});
+  rpc_peer peer{house.port()};
+  peer_consumer first{peer, "orders", "billing", 20};
+  std::uint64_t sent = 0;
+  const auto pass = [&](const std::string& key) { // to the first, while it is alone
+    to.send({.key = key, .body = "parcel"});
+    first.await(++sent);
+    CHECK(first.ack(first.got().back().offset) == ec::none);
+  };
+  for (const auto* key : {"red", "green", "blue"})
+    pass(key);
+  peer_consumer second{peer, "orders", "billing", 20};
+  for (const auto* key : {"green", "blue"}) // remembered
+    pass(key);
+  to.send({.key = "red", .body = "parcel"}); // forgotten: the second has fewer keys
+  second.await(1);
+  CHECK(first.stays_at(sent, 50ms));
+  CHECK(second.ack(second.got().back().offset) == ec::none);
+  house.finish();
+}
+
 void groups() {
   small_house house{{.flags = {flag("delivery.groups-max", 3)}}};
   house.admin().create_topic("orders", 1);
@@ -225,6 +290,8 @@ void add_delivery_drivers(limit_drivers& to) {
   to["delivery.settled-ranges-max"] = settled_ranges;
   to["delivery.waiting-max"] = waiting_messages;
   to["delivery.timed-max"] = timed_messages;
+  to["delivery.behind-max"] = behind_their_key;
+  to["delivery.keys-max"] = idle_keys;
   to["delivery.groups-max"] = groups;
   to["delivery.consumers-max"] = consumers;
   to["delivery.reason-bytes-max"] = reason_bytes;

@@ -139,6 +139,43 @@ def commands_for_messages(cli, work):
     say("commands: 38 jobs done, two that failed are dead letters with their reasons")
 
 
+def ordered_group(cli):
+    """Four consumers, messages of a key one at a time and in order, and with one consumer each; one key is stuck."""
+    cli.call("topic", "create", "accounts", "--partitions", "2")
+    cli.call("group", "set", "accounts", "ledger", "--ordered", "--attempts", "100", "--delay", "50ms")
+    keys, rounds = 20, 15
+    lines = [f"account-{k} {n}" for n in range(rounds) for k in range(keys)]
+    cli.call("publish", "accounts", "--key-field", "1", "--separator", " ", lines=lines)
+    # Each takes the account's lock for its work: two of one account at once would be seen.
+    script = ('read account n; mkdir "{locks}/$account" || exit 9; sleep 0.01; '
+              '[ "$account" = account-7 ] && [ ! -e "{locks}/go" ] && {{ rmdir "{locks}/$account"; exit 1; }}; '
+              'echo "$account $n {who}"; rmdir "{locks}/$account"')
+    with tempfile.TemporaryDirectory() as locks:
+        runs = []
+        for who in range(4):
+            runs.append(cli.begin("consume", "accounts", "--group", "ledger", "--jobs", "3",
+                                  "--exec", script.format(locks=locks, who=who),
+                                  "--idle-exit", "3s", stdout=-1, stderr=-1, text=True))
+        others = (keys - 1) * rounds
+        while sum(p["acked"] for p in cli.objects("group", "describe", "accounts", "ledger")[0]["partitions"]) < others:
+            time.sleep(0.1)
+        group = cli.objects("group", "describe", "accounts", "ledger")[0]
+        must("what follows the stuck message waits behind it",
+             sum(p["behind"] for p in group["partitions"]) == rounds - 1, group)
+        (pathlib.Path(locks) / "go").touch()
+        done = [line.split() for run in runs for line in run.communicate(timeout=60)[0].splitlines()]
+    must("each was done once", sorted(f"{a} {n}" for a, n, _ in done) == sorted(lines), len(done))
+    told = [run.returncode for run in runs]
+    must("nothing failed but what was stuck", set(told) <= {0, 3}, told)
+    for account in {a for a, _, _ in done}:
+        by = {who for a, _, who in done if a == account}
+        must("a key's messages went to one consumer", len(by) == 1, (account, by))
+        order = [int(n) for a, n, _ in done if a == account]
+        must("in order", order == sorted(order), (account, order))
+    say(f"ordered: {len(done)} messages of {keys} keys, each key in order with one of 4 consumers; one stuck key stopped "
+        "no other")
+
+
 def times(cli):
     """A message comes when its time has come, and what nobody acknowledged in time is a dead letter."""
     cli.call("topic", "create", "reminders")
@@ -180,6 +217,7 @@ def main():
             another_input(cli, work)
             a_trickle(cli)
             commands_for_messages(cli, work)
+            ordered_group(cli)
             times(cli)
             status, _ = cli.audit()
             must("the books balance", status == 0)

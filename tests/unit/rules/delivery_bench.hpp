@@ -36,12 +36,21 @@ struct depot {
   moment now{1s, wall_time{1'000'000s}};
   message_offset next;
   std::uint32_t message_bytes = 100;
-  std::vector<delivery_record> committed; ///< in order, since the last look
+  std::map<message_offset, std::uint64_t> keys; ///< of all that was published
+  std::vector<delivery_record> committed;       ///< in order, since the last look
 
   void publish(std::uint64_t many, std::optional<std::string> only = std::nullopt) {
     const offset_range arrived{next, at(next.value + many)};
-    next = arrived.end;
+    for (; next < arrived.end; ++next.value)
+      keys.emplace(next, 0);
     rules.apply_messages(arrived, only);
+  }
+  /// A message of each of these keys.
+  void publish_keys(const std::vector<std::uint64_t>& some) {
+    for (const auto key : some) {
+      publish(1);
+      keys[at(next.value - 1)] = key;
+    }
   }
   /// One message with these times.
   void publish_timed(const message_times& times) {
@@ -70,7 +79,11 @@ struct depot {
   }
   std::vector<delivery_order> deliver(std::size_t most = 10'000) {
     return rules.deliver(
-        now, [this](message_offset) { return std::optional{message_bytes}; }, most);
+        now,
+        [this](message_offset o, delivery::wants_key) {
+          return std::optional{delivery::message_facts{message_bytes, keys.at(o)}};
+        },
+        most);
   }
   std::vector<delivery_order> turn() {
     commit();

@@ -19,6 +19,8 @@ namespace waybill::bench {
 
 inline std::uint64_t size_of(std::uint64_t offset) { return 1 + offset * 7'919 % 50; }
 
+inline std::uint64_t key_of(std::uint64_t offset) { return offset * 7'919 % 5; }
+
 inline std::set<std::uint64_t> singles(const ranges& some) {
   std::set<std::uint64_t> all;
   for (const auto& each : some) {
@@ -32,7 +34,7 @@ inline std::set<std::uint64_t> singles(const ranges& some) {
 struct sightings {
   std::uint64_t first = 0, again = 0, acked = 0, dead = 0, redriven = 0, for_others = 0,
                 leaders = 0, held_back = 0, removed = 0, taken_over = 0, waited = 0, expired = 0,
-                overdue = 0;
+                overdue = 0, in_order = 0, passed_over = 0;
 };
 
 class history {
@@ -40,6 +42,7 @@ public:
   history(std::uint64_t seed, sightings& seen) : seen_{seen}, random_{seed} {
     limits_.settled_ranges_max = chance(3) ? 2 + below(4) : 1'000;
     limits_.waiting_max = chance(3) ? 2 + below(4) : 1'000;
+    limits_.behind_max = chance(3) ? 5 + below(10) : 1'000;
     careless_ = chance(4);
     leader_ = delivery{limits_, {}};
     follower_ = delivery{limits_, {}};
@@ -77,7 +80,12 @@ private:
     std::map<std::uint64_t, milliseconds> expiring;
     std::set<std::uint64_t> overdue; ///< its time ran out
     std::set<std::uint64_t> expired; ///< likewise, and nobody has it: to be buried
+    std::set<std::uint64_t> gone;    ///< of `settling`: nobody has it in hand
     std::set<std::uint64_t> begun;   ///< as `starting`, in a proposal that has not come out yet
+    std::map<std::uint64_t, consumer_id> holders; ///< of keys
+    /// It is or was ordered: the leader looks at a message's time when its turn comes, by the wall
+    /// clock of that moment.
+    bool is_loose = false;
     bool recheck = false;
     [[nodiscard]] bool out(std::uint64_t o) const {
       return held.contains(o) || settling.contains(o) || starting.contains(o);
@@ -101,7 +109,8 @@ private:
             .delay = milliseconds{below(100)},
             .factor = 1.0 + share(),
             .delay_max = 200ms,
-            .jitter = share()};
+            .jitter = share(),
+            .ordered = chance(2)};
   }
   offset_range some_range() {
     const auto first = below(ref_.next() + 1);
@@ -119,6 +128,8 @@ private:
   void expect_taken_over();
   void look_for_begun();
   void place(outside& from, const reference_group& g, std::uint64_t o);
+  [[nodiscard]] wall_time not_before(const reference_group& g, std::uint64_t o) const;
+  void come_in_time(outside& from, const reference_group& g, std::uint64_t o);
   void watch(outside& from, const reference_group& g, std::uint64_t o);
   void give_back(outside& from, std::uint64_t o);
   bool expire(outside& from);
@@ -128,6 +139,7 @@ private:
   void committed(const delivery_record& r, proposal_number own);
   void committed(const group_record& r);
   void deliver();
+  void check_order(const delivery_order& what, const std::string& name);
   void change_leader();
   void check_books();
   void check_state();
@@ -138,6 +150,7 @@ private:
   delivery_limits limits_;
   bool careless_ = false; ///< leaders propose before the entries of earlier epochs are applied
   moment now_{1s, wall_time{1'000'000s}};
+  milliseconds wall_ahead_{now_.wall.time_since_epoch() - now_.steady}; ///< the most it ever was
   std::vector<logged> log_;
   std::size_t applied_ = 0;
   delivery leader_{limits_, {}};

@@ -64,8 +64,8 @@ TEST_CASE("a group waits for a size that is not known, and others go on", "[deli
   d.join(ann);
   d.join(bob, "h");
   d.commit();
-  const auto not_the_first = [](message_offset o) {
-    return o.value == 0 ? std::nullopt : std::optional<std::uint32_t>{1};
+  const auto not_the_first = [](message_offset o, delivery::wants_key) {
+    return o.value == 0 ? std::nullopt : std::optional{delivery::message_facts{1, 0}};
   };
   const auto orders = d.rules.deliver(d.now, not_the_first, 100);
   CHECK(offsets_of(orders, ann).empty());
