@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::string_view table_key = "\xffT";
 constexpr std::string_view last_sequence_key = "\xffL";
+constexpr std::uint64_t kept_bytes_max = 8u << 20; ///< what an empty batch may hold on to
 
 leveldb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -47,6 +48,14 @@ leveldb::ReadOptions careful() {
 
 generation_batch::generation_batch() : batch_{std::make_unique<leveldb::WriteBatch>()} {}
 generation_batch::~generation_batch() = default;
+
+void generation_batch::clear() {
+  if (bytes_ > kept_bytes_max)
+    batch_ = std::make_unique<leveldb::WriteBatch>();
+  else
+    batch_->Clear(); // keeps what it has allocated
+  bytes_ = 0;
+}
 
 void generation_batch::put(std::uint64_t sequence, std::string_view encoded_entry) {
   batch_->Put(sequence_key(sequence), slice(encoded_entry));

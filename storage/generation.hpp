@@ -34,6 +34,8 @@ public:
   ~generation_batch();
   generation_batch(const generation_batch&) = delete;
   generation_batch& operator=(const generation_batch&) = delete;
+  /// Empties it, and keeps its memory for the next changes, unless these were unusually large.
+  void clear();
   void put(std::uint64_t sequence, std::string_view encoded_entry);
   void remove(std::uint64_t sequence);
   void put_page(std::uint32_t number, std::string_view encoded);

@@ -162,9 +162,9 @@ result<void> store_impl::write(const write_set& what) {
     return written;
   if (auto sealed = poisoned_by(seal_if_full()); !sealed)
     return sealed;
-  generation_batch batch;
-  const auto first = put_entries(batch, what.entries);
-  if (auto written = poisoned_by(active_->write(batch)); !written)
+  batch_.clear();
+  const auto first = put_entries(batch_, what.entries);
+  if (auto written = poisoned_by(active_->write(batch_)); !written)
     return written;
   index_entries(what.entries, first);
   prepare_next();

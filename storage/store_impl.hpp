@@ -182,6 +182,7 @@ private:
   std::vector<std::string> worker_said_; ///< for the log, which only the writer calls
 
   // The writer's alone.
+  generation_batch batch_; ///< of `write`: growing a new one each time costs a copy of all it gets
   std::uint64_t next_sequence_ = 1;
   std::uint64_t active_first_sequence_ = 1;
   std::uint64_t active_bytes_ = 0;
