@@ -48,7 +48,7 @@ plan usual_plan(workload what) {
     break;
   case workload::paced:
     p.rate = 5'000;
-    p.linger = milliseconds{0};
+    p.linger = milliseconds{1}; // the least that still makes batches at this rate
     p.span = seconds{10};
     break;
   case workload::fan_in:

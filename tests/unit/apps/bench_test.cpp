@@ -89,8 +89,8 @@ TEST_CASE("a row is named by its workload, and by what is not as usual about it"
   CHECK(row_name(p) == "W3-paced-5000/s");
   p.rate = 100;
   p.size = 4'096;
-  p.linger = 1ms;
-  CHECK(row_name(p) == "W3-paced-100/s-4KiB-linger-1ms");
+  p.linger = 5ms;
+  CHECK(row_name(p) == "W3-paced-100/s-4KiB-linger-5ms");
 }
 
 TEST_CASE("the workloads are those of the other brokers", "[plan]") {
