@@ -57,6 +57,8 @@ CAF_ADD_ATOM(waybill, waybill::atom, settled, "settled")
 CAF_ADD_ATOM(waybill, waybill::atom, deliver, "deliver")
 CAF_ADD_ATOM(waybill, waybill::atom, ended, "ended")
 CAF_ADD_ATOM(waybill, waybill::atom, group, "group")
+CAF_ADD_ATOM(waybill, waybill::atom, seek, "seek")
+CAF_ADD_ATOM(waybill, waybill::atom, find, "find")
 CAF_ADD_ATOM(waybill, waybill::atom, describe, "describe")
 CAF_ADD_ATOM(waybill, waybill::atom, redrive, "redrive")
 CAF_ADD_ATOM(waybill, waybill::atom, purge, "purge")
@@ -136,6 +138,8 @@ struct verify_result {
 using storage_reader_actor = caf::typed_actor<
     // From a leader: the entry with this message and those behind it, up to so many bytes.
     caf::replies_to<atom::read, partition_id, message_offset, std::uint64_t>::with<entry_list>,
+    // From a leader: the offset of the first message stamped then or later, or the next offset.
+    caf::replies_to<atom::find, partition_id, std::int64_t>::with<message_offset>,
     // From a leader that begins: entries from an index on, up to so many bytes.
     caf::replies_to<atom::replay, partition_id, log_index, std::uint64_t>::with<entry_list>,
     // From an admin session: pin the store, ask the leader for its basis, walk, answer the books.
@@ -253,6 +257,17 @@ struct partition_view {
   std::uint64_t held = 0; ///< messages still in the log
   std::vector<group_view> groups;
 };
+/// Where a group goes on reading.
+struct seek_target {
+  enum class kind : std::uint8_t { earliest, latest, offset, time };
+  kind where = kind::earliest;
+  message_offset offset; ///< for `offset`
+  wall_time at{};        ///< for `time`: the first message stamped so or later
+};
+struct seek_result {
+  message_offset offset;
+  std::uint64_t skipped = 0, reopened = 0; ///< messages
+};
 struct redrive_result {
   std::vector<message_offset> removed;
   std::vector<message_offset> offsets; ///< the new ones, in the same order; empty for a purge
@@ -284,6 +299,8 @@ using partition_leader_actor = caf::typed_actor<
     // From an admin session: create or change a group. Answers once committed.
     caf::replies_to<atom::group, std::string, policy_update>::with<done>,
     caf::replies_to<atom::remove, std::string>::with<done>,
+    // From an admin session: from there on the group reads. Answers once committed.
+    caf::replies_to<atom::seek, std::string, seek_target>::with<seek_result>,
     caf::replies_to<atom::describe>::with<partition_view>,
     // Dead letters back to their group, or gone for good. Answers once committed.
     caf::replies_to<atom::redrive, std::string, std::vector<message_offset>>::with<redrive_result>,
@@ -370,6 +387,11 @@ struct set_group_call {
 struct delete_group_call {
   std::string topic, group;
 };
+struct seek_group_call {
+  std::string topic, group;
+  std::uint32_t partition = 0;
+  seek_target target;
+};
 struct list_letters_call {
   std::string topic, group;
   std::uint32_t partition = 0;
@@ -397,8 +419,8 @@ struct node_stats_call {
 };
 using admin_call =
     std::variant<create_topic_call, list_topics_call, describe_topic_call, delete_topic_call,
-                 list_groups_call, set_group_call, delete_group_call, list_letters_call,
-                 redrive_call, audit_call, verify_call, node_stats_call>;
+                 list_groups_call, set_group_call, delete_group_call, seek_group_call,
+                 list_letters_call, redrive_call, audit_call, verify_call, node_stats_call>;
 
 /// ADMIN SESSION: what one connection asks beside publishing and consuming.
 using admin_session_actor = caf::typed_actor<caf::reacts_to<atom::admin, call_id, admin_call>,
@@ -450,7 +472,7 @@ using figures_ptr = std::shared_ptr<const node_figures>; ///< large, and rarely 
 using client_answer =
     std::variant<failure, done, logged_in, opened_producer, publish_outcome, subscribed,
                  settle_outcome, std::vector<topic_details>, std::vector<group_details>,
-                 letters_page, redrive_result, books_ptr, verify_result, figures_ptr>;
+                 letters_page, redrive_result, seek_result, books_ptr, verify_result, figures_ptr>;
 
 /// A client's connection, as sessions see it. Implemented in net/rpc; every call from any thread;
 /// none blocks; after the connection is gone they do nothing.
@@ -544,6 +566,8 @@ WAYBILL_LOCAL_MESSAGE(waybill::settle_outcomes)
 WAYBILL_LOCAL_MESSAGE(waybill::chunks)
 WAYBILL_LOCAL_MESSAGE(waybill::partition_view)
 WAYBILL_LOCAL_MESSAGE(waybill::redrive_result)
+WAYBILL_LOCAL_MESSAGE(waybill::seek_target)
+WAYBILL_LOCAL_MESSAGE(waybill::seek_result)
 WAYBILL_LOCAL_MESSAGE(waybill::policy_update)
 WAYBILL_LOCAL_MESSAGE(std::vector<waybill::message_offset>)
 WAYBILL_LOCAL_MESSAGE(waybill::topic_ptr)

@@ -150,6 +150,10 @@ interface Session {
 
   close @14 () -> ();
 
+  seekGroup @16 (topic :Text, group :Text, partition :UInt32, target :SeekTarget) -> (outcome :SeekOutcome);
+  # From `target` on the group reads (again). What lies before it and is not settled is skipped, and what it
+  # had settled behind it is open again, but for: what every group had settled (it may be gone), what was
+  # redriven for another group, and dead letters that are held. Leases on what is skipped end.
   nodeStats @15 (resetMemoryPeak :Bool) -> (outcome :NodeStatsOutcome);
   # What the node's process has used and done since it started: two answers with the same `started`
   # tell what lies between them. `resetMemoryPeak`: for whoever asks later, `memoryPeakBytes` counts
@@ -340,6 +344,26 @@ struct GroupsOutcome {
   }
 }
 
+struct SeekTarget {
+  union {
+    earliest @0 :Void;
+    latest @1 :Void;              # behind the last message that is committed
+    offset @2 :UInt64;
+    time @3 :Int64;               # the first message that the node took at this time or later
+  }
+}
+
+struct SeekOutcome {
+  union {
+    ok :group {
+      offset @0 :UInt64;          # where that is
+      skipped @1 :UInt64;         # messages
+      reopened @2 :UInt64;
+    }
+    error @3 :Error;
+  }
+}
+
 struct DeadLetterInfo {
   partition @0 :UInt32;
   offset @1 :UInt64;
@@ -396,7 +420,8 @@ struct PartitionBooks {
 
 struct GroupBooks {
   group @0 :Text;
-  arrived @1 :UInt64;             # = acked + ready + leased + delayed + dead + redriven + purged + forOthers
+  arrived @1 :UInt64;             # + reopened = acked + ready + leased + delayed + dead + redriven + purged
+                                  # + forOthers + skipped
   acked @2 :UInt64;
   ready @3 :UInt64;               # counted from the store
   leased @4 :UInt64;
@@ -407,6 +432,8 @@ struct GroupBooks {
   forOthers @9 :UInt64;
   balances @10 :Bool;
   expired @11 :UInt64;            # of all that ever became dead letters: those whose time ran out
+  skipped @12 :UInt64;            # settled by seeks forwards
+  reopened @13 :UInt64;           # no longer settled after seeks backwards
 }
 
 struct VerifyOutcome {

@@ -88,7 +88,7 @@ struct Policy {
 }
 
 struct GroupRecord {
-  action @0 :UInt8;   # 1 create, 2 update, 3 remove
+  action @0 :UInt8;   # 1 create, 2 update, 3 remove, 4 seek
   group @1 :Text;
   policy @2 :Policy;
   start @3 :UInt64;
@@ -155,6 +155,8 @@ struct GroupCounts {
   purged @4 :UInt64;
   forOthers @5 :UInt64;
   expired @6 :UInt64;   # of `dead`
+  skipped @7 :UInt64;
+  reopened @8 :UInt64;
 }
 
 struct GroupState {

@@ -89,14 +89,15 @@ struct delivery_record {
   friend bool operator==(const delivery_record&, const delivery_record&) = default;
 };
 
-enum class group_action : std::uint8_t { create = 1, update = 2, remove = 3 };
+enum class group_action : std::uint8_t { create = 1, update = 2, remove = 3, seek = 4 };
 
 /// Body of a `group` entry.
 struct group_record {
   group_action action = group_action::create;
   std::string group;
-  group_policy policy;  ///< for create and update
-  message_offset start; ///< for create: nothing before it belongs to the group
+  group_policy policy; ///< for create and update
+  /// For create: nothing before it belongs to the group. For seek: from here on it reads (again).
+  message_offset start;
   friend bool operator==(const group_record&, const group_record&) = default;
 };
 
@@ -139,6 +140,8 @@ struct group_counts {
   std::uint64_t purged = 0;     ///< dead letters that were removed for good
   std::uint64_t for_others = 0; ///< arrived by a redrive of another group: settled on arrival
   std::uint64_t expired = 0;    ///< of `dead`: those whose own time ran out
+  std::uint64_t skipped = 0;    ///< settled by a seek forwards
+  std::uint64_t reopened = 0;   ///< no longer settled after a seek backwards; beside `arrived`
   friend bool operator==(const group_counts&, const group_counts&) = default;
 };
 

@@ -48,7 +48,7 @@ failed_because why_of(std::uint8_t number) {
 }
 
 group_action action_of(std::uint8_t number) {
-  if (number < 1 || number > 3)
+  if (number < 1 || number > 4)
     throw bad_content{"group action number " + std::to_string(number) + " is not known here"};
   return static_cast<group_action>(number);
 }
@@ -302,6 +302,8 @@ void put(format::GroupCounts::Builder out, const group_counts& c) {
   out.setPurged(c.purged);
   out.setForOthers(c.for_others);
   out.setExpired(c.expired);
+  out.setSkipped(c.skipped);
+  out.setReopened(c.reopened);
 }
 group_counts take(format::GroupCounts::Reader in) {
   return {.arrived = in.getArrived(),
@@ -310,7 +312,9 @@ group_counts take(format::GroupCounts::Reader in) {
           .redriven = in.getRedriven(),
           .purged = in.getPurged(),
           .for_others = in.getForOthers(),
-          .expired = in.getExpired()};
+          .expired = in.getExpired(),
+          .skipped = in.getSkipped(),
+          .reopened = in.getReopened()};
 }
 
 void put(format::GroupState::Builder out, const group_snapshot& g) {

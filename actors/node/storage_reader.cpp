@@ -38,6 +38,31 @@ struct storage_reader_state {
     return std::make_shared<const entries>(*std::move(found));
   }
 
+  /// Stamps never fall within a log, so it is searched by halves.
+  caf::result<message_offset> find(partition_id partition, wall_time at) {
+    const auto end = node->data->current(partition);
+    if (!end)
+      return to_error(end.error());
+    auto answer = end->next_offset;
+    std::uint64_t low = 1,
+                  high = end->last.index.value; // the entry lies in [low, high], or is none
+    while (low <= high) {
+      const auto middle = low + (high - low) / 2;
+      const auto found = node->data->read(partition, log_index{middle}, 1);
+      if (!found)
+        return to_error(found.error());
+      if (found->empty() || found->front().index.value > high) {
+        high = middle - 1;
+      } else if (found->front().stamped >= at) {
+        answer = found->front().first_offset;
+        high = middle - 1;
+      } else {
+        low = found->front().index.value + 1;
+      }
+    }
+    return answer;
+  }
+
   caf::result<letter_list> letters(partition_id partition, const std::string& group,
                                    message_offset from, std::uint32_t most) {
     auto found = node->data->dead_letters(partition, group, from, most, letters_bytes_max);
@@ -207,6 +232,9 @@ storage_reader(storage_reader_actor::stateful_pointer<storage_reader_state> self
   return {
       [&state](atom::read, partition_id id, message_offset offset, std::uint64_t bytes) {
         return state.read(id, offset, bytes);
+      },
+      [&state](atom::find, partition_id id, std::int64_t at) {
+        return state.find(id, wall_time{milliseconds{at}});
       },
       [&state](atom::replay, partition_id id, log_index from, std::uint64_t bytes) {
         return state.replay(id, from, bytes);

@@ -59,6 +59,63 @@ basis_ptr partition_leader_state::basis() const {
   return result;
 }
 
+caf::result<seek_result> partition_leader_state::seek(const std::string& group,
+                                                      const seek_target& target) {
+  if (auto why = refusal())
+    return to_error(*why);
+  if (auto why = no_room())
+    return to_error(*why);
+  if (!rules->has_group(group))
+    return to_error({ec::unknown_group, "there is no group \"" + group + "\" in " +
+                                            partition_name(args.topic, args.partition.number)});
+  if (target.where == seek_target::kind::offset && target.offset > applied_offset)
+    return to_error({ec::bad_argument, partition_name(args.topic, args.partition.number) +
+                                           " has messages up to offset " +
+                                           std::to_string(applied_offset.value) + ", not to " +
+                                           std::to_string(target.offset.value)});
+  auto promise = self->make_response_promise<seek_result>();
+  switch (target.where) {
+  case seek_target::kind::earliest:
+    append_seek(group, message_offset{}, promise);
+    return promise;
+  case seek_target::kind::latest:
+    append_seek(group, applied_offset, promise);
+    return promise;
+  case seek_target::kind::offset:
+    append_seek(group, target.offset, promise);
+    return promise;
+  case seek_target::kind::time:
+    break;
+  }
+  const auto reader = find_role<storage_reader_actor>(self->system(), role::storage_reader);
+  if (!reader)
+    return to_error({ec::partition_offline, "the storage reader is being started; repeat"});
+  self->request(reader, args.node->bounds.storage.request_timeout, atom::find_v, args.partition,
+                std::int64_t{target.at.time_since_epoch().count()})
+      .then(
+          [this, group, promise](message_offset found) mutable {
+            if (auto why = refusal())
+              promise.deliver(to_error(*why));
+            else
+              append_seek(group, found, promise);
+          },
+          [promise](const caf::error& why) mutable { promise.deliver(why); });
+  return promise;
+}
+
+void partition_leader_state::append_seek(const std::string& group, message_offset target,
+                                         caf::typed_response_promise<seek_result> answer) {
+  waiting who;
+  who.then = [this, answer](const failure* why) mutable {
+    if (why)
+      answer.deliver(to_error(*why));
+    else
+      answer.deliver(last_seek);
+  };
+  append(entry_kind::group, 0,
+         shared_bytes{encode(group_record{group_action::seek, group, {}, target})}, std::move(who));
+}
+
 /// The store tells the messages; what the writer still has to write is waited for first.
 caf::result<redrive_result>
 partition_leader_state::redrive(const std::string& group,

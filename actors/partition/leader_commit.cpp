@@ -134,7 +134,12 @@ void partition_leader_state::apply_group(const group_record& record) {
       std::erase_if(filling->record.groups,
                     [&](const auto& changes) { return changes.group == record.group; });
   }
+  const auto before = rules->counts_of(record.group).value_or(group_counts{});
   rules->apply(record, now_of(*self));
+  if (record.action == group_action::seek) {
+    const auto after = rules->counts_of(record.group).value_or(before);
+    last_seek = {record.start, after.skipped - before.skipped, after.reopened - before.reopened};
+  }
   gauges->groups.look(rules->group_count());
   if (record.action == group_action::remove)
     gauges_of_groups.erase(record.group);

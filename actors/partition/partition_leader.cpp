@@ -198,6 +198,9 @@ partition_leader(partition_leader_actor::stateful_pointer<partition_leader_state
         return state.set_group(group, change);
       },
       [&state](atom::remove, const std::string& group) { return state.remove_group(group); },
+      [&state](atom::seek, const std::string& group, const seek_target& target) {
+        return state.seek(group, target);
+      },
       [&state](atom::describe) { return state.describe(); },
       [&state](atom::redrive, const std::string& group,
                const std::vector<message_offset>& offsets) {

@@ -73,6 +73,7 @@ struct partition_leader_state {
   std::set<std::pair<std::string, message_offset>> moving;         ///< dead letters being redriven
   std::vector<message_offset>
       last_removed;                ///< dead letters that the redrive applied last has removed
+  seek_result last_seek;           ///< what the seek applied last has done
   std::optional<proposal> filling; ///< waits for its dead letters' messages
   std::set<message_offset> reading;
   std::map<publisher_actor, publish_outcomes> answers; ///< of the entries that commit together
@@ -143,6 +144,9 @@ struct partition_leader_state {
   void settle(const settle_request& what);
   caf::result<done> set_group(const std::string& group, const policy_update& change);
   caf::result<done> remove_group(const std::string& group);
+  caf::result<seek_result> seek(const std::string& group, const seek_target& target);
+  void append_seek(const std::string& group, message_offset target,
+                   caf::typed_response_promise<seek_result> answer);
   void forget_consumer(consumer_id who);
   void end_consumers();
   void propose();

@@ -52,6 +52,7 @@ struct delivery::impl {
   void forget_times(offset_range settled);
   void create(const group_record& r, const moment& now);
   void remove(const group_record& r);
+  void seek(const group_record& r, const moment& now);
   void apply(const group_changes& what, dispatch::origin from, const moment& now);
 };
 
@@ -160,6 +161,22 @@ void delivery::impl::remove(const group_record& r) {
   forget_times({message_offset{}, next});
 }
 
+/// What every group has settled by now may be gone, whether or not it is; so none of it comes
+/// again.
+void delivery::impl::seek(const group_record& r, const moment& now) {
+  auto* const member = find(r.group);
+  if (!member)
+    return;
+  settled_by_all.unite(settled_in_common());
+  auto& [state, leading] = *member;
+  const auto again = state.seek(r.start, settled_by_all, addressed, next);
+  const offset_range skipped{message_offset{}, std::min(r.start, next)};
+  leading.settled(skipped);
+  forget_times(skipped);
+  for (const auto& range : again)
+    leading.reopened(state, range, now);
+}
+
 void delivery::apply(const group_record& r, const moment& now) {
   switch (r.action) {
   case group_action::create:
@@ -173,6 +190,9 @@ void delivery::apply(const group_record& r, const moment& now) {
     break;
   case group_action::remove:
     impl_->remove(r);
+    break;
+  case group_action::seek:
+    impl_->seek(r, now);
     break;
   }
   impl_->prune_addressed();
@@ -264,6 +284,11 @@ std::vector<std::string> delivery::group_names() const {
   for (const auto& [name, each] : impl_->groups)
     names.push_back(name);
   return names;
+}
+
+std::optional<group_counts> delivery::counts_of(std::string_view group) const {
+  const auto* const member = impl_->find(group);
+  return member ? std::optional{member->state.counts()} : std::nullopt;
 }
 
 std::optional<group_fill> delivery::fill_of(std::string_view group) const {

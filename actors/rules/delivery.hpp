@@ -193,6 +193,7 @@ public:
   [[nodiscard]] std::size_t timed_count() const;
   [[nodiscard]] std::vector<std::string> group_names() const;
   /// None: no such group.
+  [[nodiscard]] std::optional<group_counts> counts_of(std::string_view group) const;
   [[nodiscard]] std::optional<group_fill> fill_of(std::string_view group) const;
   /// A policy as the group has it; none: no such group.
   [[nodiscard]] std::optional<group_policy> policy_of(std::string_view group) const;

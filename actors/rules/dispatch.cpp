@@ -494,6 +494,18 @@ void dispatch::arrived(const group& g, message_offset offset, const moment& now)
   place(g, offset, now);
 }
 
+void dispatch::reopened(const group& g, offset_range range, const moment& now) {
+  if (!begun_)
+    return; // a leader that begins finds them
+  come_.add({range.first, std::min(range.end, std::max(range.first, cursor_))});
+  for (auto at = timed_->lower_bound(range.first); at != timed_->end() && at->first < range.end;
+       ++at) {
+    come_.remove({at->first, after(at->first)});
+    watch_expiry(at->first, at->second, now);
+    place(g, at->first, now);
+  }
+}
+
 void dispatch::started(const group& g, message_offset offset, const moment& now) {
   if (!begun_ || g.settled().contains(offset))
     return;

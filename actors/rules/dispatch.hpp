@@ -79,6 +79,8 @@ public:
   // ---- what was committed; `g` has it already
   /// A message that came with times.
   void arrived(const group& g, message_offset offset, const moment& now);
+  /// These are no longer settled.
+  void reopened(const group& g, offset_range range, const moment& now);
   enum class origin : std::uint8_t { own_proposal, elsewhere };
   void settled(offset_range range);
   void started(const group& g, message_offset offset, const moment& now);
@@ -210,7 +212,7 @@ private:
   message_offset
       cursor_;          ///< nothing at or above it was delivered by this leader for the first time
   offset_set returned_; ///< may go out as it is: a first delivery, or an attempt that is recorded
-  offset_set come_;     ///< came with a time, which has come: ready for a first delivery
+  offset_set come_;     ///< ready for a first delivery: its time has come, or a seek went back
   offset_set to_start_; ///< ready, once its next attempt is recorded
   /// As `to_start_`, but perhaps what its consumers died of: one at a time for each consumer, so
   /// that none of them has to die of another.

@@ -104,6 +104,30 @@ effect group::bury(const dead_letter& what) {
   return effect::changed;
 }
 
+std::vector<offset_range> group::seek(message_offset target, const offset_set& may_be_gone,
+                                      std::span<const addressed_range> addressed,
+                                      message_offset next) {
+  target = std::min(target, next);
+  if (start_ > target) {
+    settled_.remove({std::max(target, next), start_}); // a start that lay ahead of the log
+    start_ = target;
+  }
+  counts_.skipped += settled_.add({message_offset{}, target});
+  attempts_.erase(attempts_.begin(), attempts_.lower_bound(target));
+  offset_set again{settled_.inside({target, next})};
+  for (const auto& range : may_be_gone.inside({target, next}))
+    again.remove(range);
+  for (const auto& each : addressed) {
+    if (each.group != name_)
+      again.remove(each.offsets);
+  }
+  for (const auto& [offset, died] : dead_letters_)
+    again.remove({offset, message_offset{offset.value + 1}});
+  for (const auto& range : again.ranges())
+    counts_.reopened += settled_.remove(range);
+  return again.ranges();
+}
+
 std::vector<message_offset> group::release(std::span<const message_offset> dead_letters,
                                            fate what) {
   std::vector<message_offset> released;

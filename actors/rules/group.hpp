@@ -22,8 +22,8 @@ enum class meant_for : std::uint8_t { this_group, others };
 enum class effect : std::uint8_t { none, changed };
 
 /// Invariants: `settled` holds every offset below the start; `attempts` names unsettled messages
-/// only; arrived = acked + for_others + dead + unsettled, where what was redriven or purged is part
-/// of `dead`.
+/// only; arrived + reopened = acked + for_others + dead + skipped + unsettled, where what was
+/// redriven or purged is part of `dead`.
 class group {
 public:
   /// A new group: `settled_by_all` may be dropped, and `addressed` to others is not its own.
@@ -40,6 +40,11 @@ public:
   effect start(const attempt_started& what);
   effect fail(const attempt_failed& what);
   effect bury(const dead_letter& what);
+  /// From `target` on it reads (again): what lies before is skipped, and what it had settled behind
+  /// is open again. But for what may be gone, what was for others, and dead letters that are held.
+  /// @returns what is open again, ascending
+  std::vector<offset_range> seek(message_offset target, const offset_set& may_be_gone,
+                                 std::span<const addressed_range> addressed, message_offset next);
   enum class fate : std::uint8_t { redriven, purged };
   /// @returns those that were held
   std::vector<message_offset> release(std::span<const message_offset> dead_letters, fate what);

@@ -18,7 +18,8 @@ struct audited_group {
   std::string group;
   std::uint64_t arrived = 0, acked = 0, ready = 0, leased = 0, delayed = 0, dead = 0, redriven = 0,
                 purged = 0, for_others = 0;
-  std::uint64_t expired = 0; ///< of all that became dead letters
+  std::uint64_t expired = 0;               ///< of all that became dead letters
+  std::uint64_t skipped = 0, reopened = 0; ///< by seeks
   bool balances = false;
 };
 struct audited_partition {

@@ -184,6 +184,15 @@ struct admin_session_state {
     });
   }
 
+  void operator()(call_id call, const seek_group_call& what) {
+    with_leader(call, what.topic, what.partition,
+                [this, call, what](partition_id, const partition_leader_actor& leader) {
+                  self->request(leader, patience(), atom::seek_v, what.group, what.target)
+                      .then([this, call](const seek_result& result) { answer(call, result); },
+                            [this, call](const caf::error& why) { refuse(call, why); });
+                });
+  }
+
   /// The same request to each partition; answers `done` when all did it, else the first failure.
   template <class Ask>
   void at_every_leader(call_id call, const std::string& topic, Ask ask) {

@@ -16,6 +16,8 @@ struct settings {
   std::optional<std::uint32_t> attempts;
   std::optional<double> factor, jitter;
   bool ordered = false, unordered = false;
+  std::string target;
+  std::optional<std::uint32_t> partition;
   bool yes = false;
 };
 
@@ -137,6 +139,61 @@ status set(context& c, const settings& s) {
   return status::done;
 }
 
+/// `earliest`, `latest`, an offset, or a time; a span is so long ago.
+seek_to target_of(const std::string& text) {
+  using kind = seek_to::kind;
+  if (text == "earliest" || text == "latest")
+    return {text == "earliest" ? kind::earliest : kind::latest, {}, {}};
+  if (!text.empty() && text.find_first_not_of("0123456789") == std::string::npos &&
+      text.size() < 20)
+    return {kind::offset, message_offset{std::stoull(text)}, {}};
+  if (const auto at = parse_time(text))
+    return {kind::time, {}, *at};
+  if (const auto span = parse_duration(text))
+    return {kind::time,
+            {},
+            std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now()) - *span};
+  throw usage_error{"Where to is `earliest`, `latest`, an offset such as 1700, a time such as "
+                    "2026-01-31T12:00:00Z or a span ago such as 2h, not `" +
+                    text + "`."};
+}
+
+status seek(context& c, const settings& s) {
+  const auto target = target_of(s.target);
+  client depot = c.connect();
+  const auto group = find_group(depot, s.topic, s.group);
+  if (target.where == seek_to::kind::offset && group.partitions.size() > 1 && !s.partition)
+    throw usage_error{"Topic " + s.topic + " has " + counted(group.partitions.size(), "partition") +
+                      ": an offset is one partition's, say which with --partition."};
+  table t{{{"PARTITION", align::right},
+           {"OFFSET", align::right},
+           {"SKIPPED", align::right},
+           {"AGAIN", align::right}}};
+  json partitions = json::array();
+  sought all;
+  for (const auto& p : group.partitions) {
+    if (s.partition && *s.partition != p.partition)
+      continue;
+    const auto done = depot.seek_group(s.topic, s.group, p.partition, target);
+    all.skipped += done.skipped;
+    all.reopened += done.reopened;
+    t.add({std::to_string(p.partition), grouped(done.offset.value), grouped(done.skipped),
+           grouped(done.reopened)});
+    partitions.push_back({{"partition", p.partition},
+                          {"offset", done.offset.value},
+                          {"skipped", done.skipped},
+                          {"reopened", done.reopened}});
+  }
+  if (t.empty())
+    throw client_error{{ec::unknown_partition, "Topic " + s.topic + " has no partition " +
+                                                   std::to_string(*s.partition) + "."}};
+  answer(c, {{"topic", s.topic}, {"group", s.group}, {"partitions", std::move(partitions)}},
+         t.text() + "\nGroup " + s.group + " of topic " + s.topic + ": " +
+             counted(all.skipped, "message") + " skipped, " + counted(all.reopened, "message") +
+             " to be delivered again.\n");
+  return status::done;
+}
+
 status remove(context& c, const settings& s) {
   client depot = c.connect();
   const auto all = sum_of(find_group(depot, s.topic, s.group));
@@ -174,7 +231,7 @@ group_info find_group(client& depot, const std::string& topic, const std::string
 
 void add_group_commands(CLI::App& app, context& c) {
   auto* group = app.add_subcommand(
-      "group", "Look at the groups of a topic, set how they deliver, delete them");
+      "group", "Look at the groups of a topic, set how they deliver, where they read, delete them");
   group->require_subcommand(1);
   group->footer("Example: waybill group list orders");
   auto s = std::make_shared<settings>();
@@ -211,6 +268,23 @@ void add_group_commands(CLI::App& app, context& c) {
       "BEHIND in `group describe` counts what waits behind another message of its key.\n"
       "Example: waybill group set orders billing --lease 2m --attempts 5 --delay 500ms");
   change->callback([s, &c] { c.run = [s, &c] { return set(c, *s); }; });
+
+  auto* back = group->add_subcommand("seek", "Go on reading from another place");
+  add_names(*back, *s);
+  back->add_option("WHERE", s->target, "earliest, latest, an OFFSET, a TIME, or a span ago")
+      ->required();
+  back->add_option("--partition", s->partition, "Of this partition alone");
+  back->footer("What lies before that place and is not acknowledged is skipped: the group does not "
+               "get it. What\n"
+               "lies behind it comes again, also if it was acknowledged, but for dead letters, and "
+               "for what\n"
+               "every group has acknowledged: that may be gone. A time is that of the first "
+               "message which the\n"
+               "node took then or later.\n"
+               "Examples: waybill group seek orders billing latest\n"
+               "          waybill group seek orders billing 2026-01-31T12:00:00Z\n"
+               "          waybill group seek orders billing 1700 --partition 2");
+  back->callback([s, &c] { c.run = [s, &c] { return seek(c, *s); }; });
 
   auto* gone = group->add_subcommand(
       "delete", "Delete a group, what it has settled and its dead letters; asks");

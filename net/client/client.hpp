@@ -247,6 +247,17 @@ struct group_info {
   policy_change policy; ///< all present
   std::vector<group_partition_info> partitions;
 };
+/// Where a group goes on reading.
+struct seek_to {
+  enum class kind : std::uint8_t { earliest, latest, offset, time };
+  kind where = kind::earliest;
+  message_offset offset{}; ///< for `offset`: of one partition
+  wall_time at{};          ///< for `time`: the first message that the node took then or later
+};
+struct sought {
+  message_offset offset;
+  std::uint64_t skipped = 0, reopened = 0; ///< messages
+};
 struct dead_letter_info {
   std::uint32_t partition = 0;
   message_offset offset;
@@ -267,7 +278,8 @@ struct group_books {
   std::string group;
   std::uint64_t arrived = 0, acked = 0, ready = 0, leased = 0, delayed = 0, dead = 0, redriven = 0,
                 purged = 0, for_others = 0;
-  std::uint64_t expired = 0; ///< of all that ever became dead letters here
+  std::uint64_t expired = 0;               ///< of all that ever became dead letters here
+  std::uint64_t skipped = 0, reopened = 0; ///< by seeks; the latter beside `arrived`
   bool balances = false;
 };
 struct partition_books {
@@ -323,6 +335,10 @@ public:
   std::vector<group_info> list_groups(const std::string& topic);
   void set_group(const std::string& topic, const std::string& group, const policy_change& change);
   void delete_group(const std::string& topic, const std::string& group);
+  /// From there on the group reads one partition (again). What every group had settled may be gone,
+  /// and does not come again. A call that got no answer is repeated, and does the same once more.
+  sought seek_group(const std::string& topic, const std::string& group, std::uint32_t partition,
+                    const seek_to& target);
   /// All of one partition's from `from` on, in pages; `page` returns false to end early.
   void list_dead_letters(const std::string& topic, const std::string& group,
                          std::uint32_t partition, message_offset from, bool with_bodies,

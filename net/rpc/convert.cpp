@@ -131,6 +131,8 @@ void put(wire::GroupBooks::Builder to, const audited_group& from) {
   to.setPurged(from.purged);
   to.setForOthers(from.for_others);
   to.setExpired(from.expired);
+  to.setSkipped(from.skipped);
+  to.setReopened(from.reopened);
   to.setBalances(from.balances);
 }
 
@@ -251,6 +253,16 @@ void write(wire::DeadLettersOutcome::Builder to, const client_answer& from, std:
   ok.setMore(found->more);
 }
 
+void write(wire::SeekOutcome::Builder to, const client_answer& from) {
+  const auto* found = expect<seek_result>(to, from);
+  if (!found)
+    return;
+  auto ok = to.initOk();
+  ok.setOffset(found->offset.value);
+  ok.setSkipped(found->skipped);
+  ok.setReopened(found->reopened);
+}
+
 void write(wire::RedriveOutcome::Builder to, const client_answer& from) {
   const auto* found = expect<redrive_result>(to, from);
   if (!found)
@@ -303,6 +315,22 @@ void write(capnp::List<wire::Chunk>::Builder to, const chunk* first) {
       deliveries[k].setAttempt(from.messages[k].attempt);
     }
   }
+}
+
+/// One of a later version of the contract, which nobody knows here, is an offset that no log has.
+seek_target read(wire::SeekTarget::Reader from) {
+  using kind = seek_target::kind;
+  switch (from.which()) {
+  case wire::SeekTarget::EARLIEST:
+    return {kind::earliest, {}, {}};
+  case wire::SeekTarget::LATEST:
+    return {kind::latest, {}, {}};
+  case wire::SeekTarget::TIME:
+    return {kind::time, {}, wall_time{milliseconds{from.getTime()}}};
+  case wire::SeekTarget::OFFSET:
+    return {kind::offset, message_offset{from.getOffset()}, {}};
+  }
+  return {kind::offset, message_offset{UINT64_MAX}, {}};
 }
 
 policy_update read(wire::Policy::Reader from) {

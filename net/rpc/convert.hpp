@@ -19,6 +19,7 @@ void write(wire::TopicsOutcome::Builder to, const client_answer& from, const std
 void write(wire::GroupsOutcome::Builder to, const client_answer& from);
 void write(wire::DeadLettersOutcome::Builder to, const client_answer& from, std::uint32_t partition,
            bool with_bodies);
+void write(wire::SeekOutcome::Builder to, const client_answer& from);
 void write(wire::RedriveOutcome::Builder to, const client_answer& from);
 void write(wire::AuditOutcome::Builder to, const client_answer& from);
 void write(wire::VerifyOutcome::Builder to, const client_answer& from);
@@ -26,6 +27,7 @@ void write(wire::NodeStatsOutcome::Builder to, const client_answer& from);
 /// Chunks [first, end) of one delivery.
 void write(capnp::List<wire::Chunk>::Builder to, const chunk* first);
 [[nodiscard]] policy_update read(wire::Policy::Reader from);
+[[nodiscard]] seek_target read(wire::SeekTarget::Reader from);
 
 /// The text as a string; capnp gives it with its length.
 [[nodiscard]] inline std::string read(capnp::Text::Reader from) {

@@ -282,6 +282,11 @@ public:
     const auto params = context.getParams();
     return ask(context, delete_group_call{read(params.getTopic()), read(params.getGroup())});
   }
+  kj::Promise<void> seekGroup(SeekGroupContext context) override {
+    const auto params = context.getParams();
+    return ask(context, seek_group_call{read(params.getTopic()), read(params.getGroup()),
+                                        params.getPartition(), read(params.getTarget())});
+  }
   kj::Promise<void> listDeadLetters(ListDeadLettersContext context) override {
     const auto params = context.getParams();
     const auto partition = params.getPartition();

@@ -36,6 +36,7 @@ storage_reader_actor::behavior_type spy(storage_reader_actor::stateful_pointer<s
         reads->waiting = 0;
         return self->delegate(real, atom::read_v, partition, offset, bytes);
       },
+      [pass](atom::find, partition_id p, std::int64_t at) { return pass(atom::find_v, p, at); },
       [pass](atom::replay, partition_id p, log_index from, std::uint64_t bytes) {
         return pass(atom::replay_v, p, from, bytes);
       },

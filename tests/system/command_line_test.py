@@ -176,6 +176,37 @@ def ordered_group(cli):
         "no other")
 
 
+def another_place(cli):
+    """A group goes on from another offset, time, end or beginning; the books know what it left out."""
+    cli.call("topic", "create", "prices")
+    for name in ("keeps", "moves"):
+        cli.call("group", "set", "prices", name)
+    for first in range(0, 900, 300):
+        cli.call("publish", "prices", lines=[f"price {n}" for n in range(first, first + 300)])
+        if first == 300:
+            between = datetime.datetime.now(datetime.timezone.utc).isoformat()
+            time.sleep(0.01)  # the last stamp of what came before lies before this
+
+    def move(where, *more):
+        done = json.loads(cli.call("group", "seek", "prices", "moves", where, *more, "--json"))["partitions"][0]
+        return done["offset"], done["skipped"], done["reopened"]
+
+    must("by time: the first message that came then or later", move(between) == (600, 600, 0))
+    must("what follows is read", len(read_all(cli, "prices", "moves")) == 300)
+    must("back to an offset", move("500", "--partition", "0") == (500, 0, 400))
+    must("that is read again", [m["body"] for m in read_all(cli, "prices", "moves")] ==
+         [f"price {n}" for n in range(500, 900)])
+    must("to the beginning", move("earliest") == (0, 0, 900))
+    must("to the end", move("latest") == (900, 900, 0))
+    must("a time before all of them is the beginning", move("1h") == (0, 0, 900))
+    must("the other group has noticed nothing", len(read_all(cli, "prices", "keeps")) == 900)
+    must("nothing new is skipped or opened", move("earliest") == (0, 0, 0))
+    wrong = cli.begin("group", "seek", "prices", "moves", "901", stdout=-1, stderr=-1, text=True)
+    told = wrong.communicate(timeout=60)[1]
+    must("an offset that is not there is refused", wrong.returncode == 1 and "901" in told, told)
+    say("another place: by time, offset, beginning and end, and the books know it")
+
+
 def times(cli):
     """A message comes when its time has come, and what nobody acknowledged in time is a dead letter."""
     cli.call("topic", "create", "reminders")
@@ -218,6 +249,7 @@ def main():
             a_trickle(cli)
             commands_for_messages(cli, work)
             ordered_group(cli)
+            another_place(cli)
             times(cli)
             status, _ = cli.audit()
             must("the books balance", status == 0)

@@ -129,7 +129,8 @@ public:
                                               name(),     time(),     time()};
     for (auto i = below(6); i > 0; --i)
       g.dead_letters[message_offset{number()}] = time();
-    g.counts = {number(), number(), number(), number(), number(), number(), number()};
+    g.counts = {number(), number(), number(), number(), number(),
+                number(), number(), number(), number()};
     return g;
   }
   timed_messages times() {

@@ -154,10 +154,10 @@ TEST_CASE("what a record's type forbids is refused, though its bytes are well fo
   damaged(decode_producer_record(with_table), "name");
 
   damaged(decode_group_record(made_by_hand<format::GroupRecord>([](auto r) {
-            r.setAction(4);
+            r.setAction(5);
             r.setGroup("billing");
           })),
-          "action number 4");
+          "action number 5");
   damaged(decode_group_record(made_by_hand<format::GroupRecord>([](auto r) {
             r.setAction(1);
             r.setGroup("no such name");

@@ -70,11 +70,13 @@ void history::groups_step() {
   if (leader_.has_group(group)) {
     if (chance(3))
       r.action = chance(3) ? group_action::remove : group_action::update;
+    else if (chance(6))
+      r.action = group_action::seek;
     else
       return;
   }
   auto& ceiling = attempts_ceiling_[group];
-  if (r.action != group_action::remove)
+  if (r.action == group_action::create || r.action == group_action::update)
     ceiling = std::max(ceiling, r.policy.attempts_max);
   append(r);
 }

@@ -34,7 +34,7 @@ inline std::set<std::uint64_t> singles(const ranges& some) {
 struct sightings {
   std::uint64_t first = 0, again = 0, acked = 0, dead = 0, redriven = 0, for_others = 0,
                 leaders = 0, held_back = 0, removed = 0, taken_over = 0, waited = 0, expired = 0,
-                overdue = 0, in_order = 0, passed_over = 0;
+                overdue = 0, in_order = 0, passed_over = 0, skipped = 0, reopened = 0;
 };
 
 class history {
@@ -86,7 +86,16 @@ private:
     /// It is or was ordered: the leader looks at a message's time when its turn comes, by the wall
     /// clock of that moment.
     bool is_loose = false;
+    /// It was sought: what consumers said before it comes out of the leader behind it.
+    bool was_sought = false;
     bool recheck = false;
+    void forget(std::uint64_t o) {
+      for (auto* const some : {&settling, &starting, &overdue, &expired, &gone})
+        some->erase(o);
+      held.erase(o);
+      waits.erase(o);
+      expiring.erase(o);
+    }
     [[nodiscard]] bool out(std::uint64_t o) const {
       return held.contains(o) || settling.contains(o) || starting.contains(o);
     }
@@ -138,6 +147,7 @@ private:
   void commit_one();
   void committed(const delivery_record& r, proposal_number own);
   void committed(const group_record& r);
+  void sought(const std::string& name, const std::vector<fate>& before);
   void deliver();
   void check_order(const delivery_order& what, const std::string& name);
   void change_leader();

@@ -31,7 +31,16 @@ inline timed_messages offsets_of(const messages_entry& m, std::uint64_t first) {
 using log_entry = std::variant<messages_entry, redrive_entry, group_record, delivery_record>;
 
 struct reference_group {
-  enum class fate : std::uint8_t { not_its_own, open, acked, for_others, dead, redriven, purged };
+  enum class fate : std::uint8_t {
+    not_its_own,
+    open,
+    acked,
+    for_others,
+    dead,
+    redriven,
+    purged,
+    skipped
+  };
   struct tries {
     std::uint32_t failed = 0;
     std::uint32_t started = 0;
@@ -41,7 +50,7 @@ struct reference_group {
   std::uint64_t start = 0;
   std::vector<fate> fates; ///< by offset
   std::map<std::uint64_t, tries> attempts;
-  std::uint64_t expired = 0;
+  group_counts counts; ///< of all that ever happened; a seek takes nothing back
 
   [[nodiscard]] bool open(std::uint64_t o) const { return fates.at(o) == fate::open; }
   [[nodiscard]] std::uint64_t count(fate which) const {
@@ -52,6 +61,9 @@ struct reference_group {
     if (o < fates.size() && open(o)) {
       fates[o] = how;
       attempts.erase(o);
+      counts.acked += how == fate::acked;
+      counts.dead += how == fate::dead;
+      counts.skipped += how == fate::skipped;
     }
   }
 };
@@ -71,6 +83,8 @@ struct reference {
         g.fates.push_back(next() < g.start               ? fate::not_its_own
                           : only.empty() || only == name ? fate::open
                                                          : fate::for_others);
+        g.counts.arrived += g.fates.back() != fate::not_its_own;
+        g.counts.for_others += g.fates.back() == fate::for_others;
       }
       only_for.push_back(only);
     }
@@ -101,11 +115,30 @@ struct reference {
     }
     return found;
   }
+  void seek(const group_record& r) {
+    note_settled();
+    auto& g = groups[r.group];
+    const auto target = std::min(r.start.value, next());
+    g.start = std::min(g.start, target);
+    for (std::uint64_t o = 0; o < next(); ++o) {
+      const bool of_others = !only_for[o].empty() && only_for[o] != r.group;
+      if (o < target) {
+        g.close(o, fate::skipped);
+      } else if (!g.open(o) && !settled_by_all.contains(o) && !of_others &&
+                 g.fates[o] != fate::dead) {
+        g.fates[o] = fate::open;
+        ++g.counts.reopened;
+      }
+    }
+  }
   void apply(const group_record& r) {
     const bool there = groups.contains(r.group);
     if (r.action == group_action::update && there)
       groups[r.group].policy = r.policy;
-    if (r.action == group_action::update || (r.action == group_action::create) == there)
+    if (r.action == group_action::seek && there)
+      seek(r);
+    if (r.action == group_action::update || r.action == group_action::seek ||
+        (r.action == group_action::create) == there)
       return;
     note_settled();
     if (r.action == group_action::remove) {
@@ -119,6 +152,8 @@ struct reference {
       g.fates.push_back(o < g.start || settled_by_all.contains(o)       ? fate::not_its_own
                         : only_for[o].empty() || only_for[o] == r.group ? fate::open
                                                                         : fate::for_others);
+      g.counts.arrived += g.fates.back() != fate::not_its_own;
+      g.counts.for_others += g.fates.back() == fate::for_others;
     }
   }
   void apply(const delivery_record& r) {
@@ -142,8 +177,8 @@ struct reference {
         g.attempts[each.offset.value].not_before = each.not_before;
       }
       for (const auto& each : change.dead) {
-        g.expired += each.why == failed_because::expired && each.offset.value < next() &&
-                     g.open(each.offset.value);
+        g.counts.expired += each.why == failed_because::expired && each.offset.value < next() &&
+                            g.open(each.offset.value);
         g.close(each.offset.value, fate::dead);
       }
     }
@@ -156,6 +191,7 @@ struct reference {
         if (g.fates.at(each.value) != fate::dead)
           continue;
         g.fates[each.value] = r.batch.empty() ? fate::purged : fate::redriven;
+        ++(r.batch.empty() ? g.counts.purged : g.counts.redriven);
         released.push_back(each);
       }
     }

@@ -1,0 +1,125 @@
+// A group that goes on reading from another place.
+#include "delivery_bench.hpp"
+
+namespace waybill::bench {
+namespace {
+
+void seek(depot& d, const std::string& group, std::uint64_t target) {
+  d.rules.apply(group_record{group_action::seek, group, {}, at(target)}, d.now);
+}
+
+} // namespace
+
+TEST_CASE("what lies before the place is skipped, under its own name", "[delivery][seek]") {
+  depot d;
+  d.create("g");
+  d.publish(10);
+  d.join(ann, "g", 4);
+  REQUIRE(offsets_of(d.turn()) == ranges{range(0, 4)});
+  CHECK(d.ack(ann, {range(0, 2)}).lost.empty());
+  d.commit();
+  seek(d, "g", 7);
+  CHECK(d.view().counts.skipped == 5);
+  CHECK(d.view().counts.acked == 2);
+  CHECK(balances(d.view()));
+  CHECK(d.ack(ann, {range(2, 4)}).lost == ranges{range(2, 4)}); // its lease has ended
+  CHECK(offsets_of(d.turn()) == ranges{range(7, 10)});
+}
+
+TEST_CASE("what was acknowledged comes again while another group still needs it",
+          "[delivery][seek]") {
+  depot d;
+  d.create("g");
+  d.create("h");
+  d.publish(10);
+  d.join(ann);
+  d.join(bob, "h");
+  d.turn();
+  CHECK(d.ack(ann, {range(0, 10)}).lost.empty());
+  CHECK(d.ack(bob, {range(0, 3)}).lost.empty());
+  d.commit();
+  seek(d, "g", 1);
+  CHECK(d.view().counts.reopened == 7); // 1 and 2 were settled by both: they may be gone
+  CHECK(balances(d.view()));
+  CHECK(offsets_of(d.turn(), ann) == ranges{range(3, 10)});
+  CHECK(d.rules.needed() == ranges{range(3, 10)});
+  SECTION("also after a change of leader") {
+    d.change_leader();
+    d.join(cid);
+    CHECK(offsets_of(d.turn(), cid) == ranges{range(3, 10)});
+  }
+}
+
+TEST_CASE("the only group gets nothing again that it had settled", "[delivery][seek]") {
+  depot d;
+  d.create("g");
+  d.publish(5);
+  d.join(ann);
+  d.turn();
+  CHECK(d.ack(ann, {range(0, 5)}).lost.empty());
+  d.commit();
+  seek(d, "g", 0);
+  CHECK(d.view().counts.reopened == 0);
+  CHECK(d.turn().empty());
+}
+
+TEST_CASE("dead letters that are held, and what was for others, do not come again",
+          "[delivery][seek]") {
+  depot d;
+  d.create("g");
+  d.create("h");
+  d.publish(3);
+  d.rules.apply({{{"g", {range(0, 1)}, {}, {}, {dead_at(1)}}}}, {}, d.now);
+  d.publish(1, "h"); // redriven for h alone
+  d.join(ann);
+  seek(d, "g", 0);
+  CHECK(offsets_of(d.turn()) == ranges{range(0, 1), range(2, 3)});
+  CHECK(d.view().dead_held == 1);
+  CHECK(balances(d.view()));
+}
+
+TEST_CASE("a group can go back behind its own start", "[delivery][seek]") {
+  depot d;
+  d.create("all");
+  d.publish(6);
+  d.create("late", plain_policy(), 4);
+  d.join(ann, "late");
+  REQUIRE(offsets_of(d.turn(), ann) == ranges{range(4, 6)});
+  seek(d, "late", 2);
+  CHECK(offsets_of(d.turn(), ann) == ranges{range(2, 4)});
+  CHECK(balances(d.view("late")));
+}
+
+TEST_CASE("a place behind the last message is the next one", "[delivery][seek]") {
+  depot d;
+  d.create("g");
+  d.publish(3);
+  d.join(ann);
+  seek(d, "g", 100);
+  CHECK(d.view().counts.skipped == 3);
+  d.publish(2);
+  CHECK(offsets_of(d.turn()) == ranges{range(3, 5)});
+}
+
+TEST_CASE("an ordered group keeps the order of what comes again", "[delivery][seek][order]") {
+  depot d;
+  auto in_order = plain_policy();
+  in_order.ordered = true;
+  d.create("g", in_order);
+  d.create("h"); // has settled nothing
+  d.publish_keys({7, 7, 7, 7});
+  d.join(ann);
+  for (std::uint64_t offset = 0; offset < 3; ++offset) {
+    REQUIRE(offsets_of(d.turn(), ann) == ranges{range(offset, offset + 1)});
+    CHECK(d.ack(ann, {range(offset, offset + 1)}).lost.empty());
+  }
+  REQUIRE(offsets_of(d.turn(), ann) == ranges{range(3, 4)});
+  seek(d, "g", 1);
+  CHECK(d.turn().empty()); // one of the key is out
+  CHECK(d.ack(ann, {range(3, 4)}).lost.empty());
+  CHECK(offsets_of(d.turn(), ann) == ranges{range(1, 2)});
+  CHECK(d.ack(ann, {range(1, 2)}).lost.empty());
+  CHECK(offsets_of(d.turn(), ann) == ranges{range(2, 3)});
+}
+
+} // namespace waybill::bench
