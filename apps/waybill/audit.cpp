@@ -214,7 +214,7 @@ private:
                  {"REDRIVEN", align::right},
                  {"PURGED", align::right},
                  {"OTHERS", align::right},
-                 {"SKIPPED", align::right},
+                 {"LEFT OUT", align::right},
                  {"AGAIN", align::right},
                  {"BALANCES"}}};
   std::string faults_;

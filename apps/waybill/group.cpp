@@ -167,7 +167,7 @@ status seek(context& c, const settings& s) {
                       ": an offset is one partition's, say which with --partition."};
   table t{{{"PARTITION", align::right},
            {"OFFSET", align::right},
-           {"SKIPPED", align::right},
+           {"LEFT OUT", align::right},
            {"AGAIN", align::right}}};
   json partitions = json::array();
   sought all;
