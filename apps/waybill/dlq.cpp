@@ -1,4 +1,5 @@
 // `waybill dlq`: the dead letters of a group: list, show, redrive, purge.
+#include "apps/waybill/letter_choice.hpp"
 #include "apps/waybill/letter_id.hpp"
 
 #include "apps/waybill/command.hpp"
@@ -11,6 +12,7 @@
 #include <atomic>
 #include <limits>
 #include <map>
+#include <thread>
 
 namespace waybill::cli {
 
@@ -23,7 +25,9 @@ constexpr std::size_t page_bytes = 4u << 20;
 struct settings {
   std::string topic, group;
   std::vector<std::string> ids;
-  bool all = false, yes = false;
+  letter_choice choice;
+  bool all = false, yes = false, dry_run = false;
+  std::optional<std::uint64_t> rate; ///< messages a second
   std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
 };
 
@@ -55,15 +59,23 @@ std::vector<letter_id> chosen_ids(const settings& s) {
   return chosen;
 }
 
-/// Calls `each` for every dead letter that there is now, by partition; it returns false to end.
+wall_time now() {
+  return std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now());
+}
+
+/// Calls `each` for every dead letter that is chosen and there now, by partition; it returns false
+/// to end.
 void for_each_letter(client& depot, const settings& s,
                      const std::function<bool(const dead_letter_info&)>& each) {
+  const auto began = now();
   bool goes_on = true;
   for (const auto& p : depot.describe_topic(s.topic).partitions) {
     if (!goes_on)
       return;
-    depot.list_dead_letters(s.topic, s.group, p.number, message_offset{0}, false,
-                            [&](const dead_letter_info& d) { return goes_on = each(d); });
+    depot.list_dead_letters(s.topic, s.group, p.number, message_offset{0}, s.choice.wants_bodies(),
+                            [&](const dead_letter_info& d) {
+                              return goes_on = !s.choice.matches(d, began) || each(d);
+                            });
   }
 }
 
@@ -159,15 +171,16 @@ public:
       const progress shown{c_.err, [this] {
                              return progress_text({moved_, "dead letter", 0, -1});
                            }};
-      if (s_.all)
+      if (s_.ids.empty())
         move_all(depot);
       else
         move_chosen(depot);
     }
     if (c_.json_wanted)
-      print(json_line({{"moved", moved_.load()}, {"not_found", missing_}}));
+      print(
+          json_line({{"moved", moved_.load()}, {"not_found", missing_}, {"dry_run", s_.dry_run}}));
     else
-      c_.err.note(counted(moved_, "dead letter") + " " + done_word_ +
+      c_.err.note(counted(moved_, "dead letter") + (s_.dry_run ? " would be " : " ") + done_word_ +
                   (missing_ > 0 ? ", " + grouped(missing_) + " not found (any more)." : "."));
     return missing_ == 0 && !stop_signal::requested() ? status::done : status::failed;
   }
@@ -186,8 +199,8 @@ private:
     }
   }
 
-  /// What dies while this runs is left for the next run: otherwise a message that kills every
-  /// consumer would keep it going for ever.
+  /// All that are chosen. What dies while this runs is left for the next run: otherwise a message
+  /// that kills every consumer would keep it going for ever.
   void move_all(client& depot) {
     for (const auto& p : depot.describe_topic(s_.topic).partitions) {
       message_offset from{0};
@@ -197,6 +210,9 @@ private:
         if (page.empty())
           break;
         from = message_offset{page.back().value + 1};
+        pace(page.size());
+        if (stop_signal::requested())
+          return;
         move_page(depot, p.number, page);
       } while (!stop_signal::requested());
     }
@@ -206,12 +222,18 @@ private:
                                         message_offset end) const {
     std::vector<message_offset> page;
     std::size_t bytes = 0;
+    // Ten pages a second at the most, so that a rate is kept evenly.
+    const auto most =
+        s_.rate ? std::clamp<std::size_t>(*s_.rate / 10, 1, page_letters) : page_letters;
     depot.list_dead_letters(
-        s_.topic, s_.group, partition, from, false, [&](const dead_letter_info& d) {
+        s_.topic, s_.group, partition, from, s_.choice.wants_bodies(),
+        [&](const dead_letter_info& d) {
           const std::size_t size = d.bytes + 256; // the framing of one letter, rounded up
-          if (d.offset >= end || page.size() >= page_letters ||
-              (!page.empty() && bytes + size > page_bytes))
+          if (d.offset >= end || page.size() >= most ||
+              (!page.empty() && bytes + size > page_bytes) || stop_signal::requested())
             return false;
+          if (!s_.choice.matches(d, began_))
+            return true;
           bytes += size;
           page.push_back(d.offset);
           return true;
@@ -219,8 +241,35 @@ private:
     return page;
   }
 
+  /// Waits until so many more are within the rate that was asked for.
+  void pace(std::size_t more) {
+    if (!s_.rate)
+      return;
+    const auto due =
+        start_ + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(
+                     static_cast<double>(paced_) / static_cast<double>(*s_.rate)));
+    paced_ += more;
+    for (auto left = due - clock::now(); left > clock::duration{} && !stop_signal::requested();
+         left = due - clock::now())
+      std::this_thread::sleep_for(std::min<clock::duration>(left, milliseconds{100}));
+  }
+
+  std::size_t tell_page(std::uint32_t partition, std::span<const message_offset> page) {
+    std::string lines;
+    for (const auto offset : page) {
+      const auto from = message_id(s_.topic, partition, offset);
+      lines += c_.json_wanted ? json_line({{"from", from}, {"to", nullptr}})
+                              : from + " would be " + done_word_ + "\n";
+    }
+    moved_ += page.size();
+    print(lines);
+    return page.size();
+  }
+
   std::size_t move_page(client& depot, std::uint32_t partition,
                         std::span<const message_offset> page) {
+    if (s_.dry_run)
+      return tell_page(partition, page);
     const auto done = (depot.*how_)(s_.topic, s_.group, partition, page);
     std::string lines;
     for (const auto& [old_offset, new_offset] : done.moved) {
@@ -240,13 +289,18 @@ private:
   const settings& s_;
   moved_page how_;
   std::string done_word_;
+  using clock = std::chrono::steady_clock;
+  const wall_time began_ = now();
+  const clock::time_point start_ = clock::now();
+  std::uint64_t paced_ = 0;
   std::atomic<std::uint64_t> moved_ = 0; // read by the progress thread
   std::uint64_t missing_ = 0;
 };
 
 void check_choice(const settings& s) {
-  if (s.all == !s.ids.empty())
-    throw usage_error{"Name the dead letters, or say --all."};
+  if (s.all + !s.ids.empty() + s.choice.is_set() != 1)
+    throw usage_error{"Name the dead letters, or choose them by --why, --reason, --since or --key, "
+                      "or say --all."};
 }
 
 status redrive(context& c, const settings& s) {
@@ -260,11 +314,32 @@ status purge(context& c, const settings& s) {
   check_choice(s);
   client depot = c.connect();
   must_exist(depot, s);
-  const auto what = s.all ? "All dead letters" : counted(s.ids.size(), "dead letter");
-  if (!s.yes && !confirmed_by_user(what + " of group " + s.group + " of topic " + s.topic +
-                                   " will be gone for good."))
+  const auto what = s.all           ? "All dead letters"
+                    : s.ids.empty() ? "The dead letters that are chosen (--dry-run tells which)"
+                                    : counted(s.ids.size(), "dead letter");
+  if (!s.yes && !s.dry_run &&
+      !confirmed_by_user(what + " of group " + s.group + " of topic " + s.topic +
+                         " will be gone for good."))
     throw client_error{{ec::not_allowed, "Nothing was purged."}};
   return move_run{c, s, &client::purge_dead_letters, "purged"}.run(depot);
+}
+
+void add_choice(CLI::App& command, letter_choice& choice) {
+  command.add_option("--why", choice.why, "Those that died of this")
+      ->type_name("WHY")
+      ->check(CLI::IsMember(std::vector<std::string>{letter_whys.begin(), letter_whys.end()}));
+  command.add_option("--reason", choice.reason, "Those whose reason has this text in it")
+      ->type_name("TEXT");
+  add_when(command, "--since", choice.since,
+           "Those that died then or later, or so long ago at most");
+  command.add_option("--key", choice.key, "Those whose message has this key");
+}
+
+void add_moving(CLI::App& command, settings& s) {
+  command.add_option("ID,--id", s.ids, "TOPIC/PARTITION/OFFSET or PARTITION/OFFSET");
+  add_choice(command, s.choice);
+  command.add_flag("--all", s.all, "All that are there now");
+  command.add_flag("--dry-run", s.dry_run, "Only tell which they are");
 }
 
 CLI::App* add(CLI::App& dlq, const std::string& name, const std::string& about, settings& s) {
@@ -288,7 +363,9 @@ void add_dlq_commands(CLI::App& app, context& c) {
   all->add_option("--limit", s->limit, "At most so many")
       ->type_name("N")
       ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()));
-  all->footer("Example: waybill dlq list orders --group billing --json");
+  add_choice(*all, s->choice);
+  all->footer("Examples: waybill dlq list orders --group billing --json\n"
+              "          waybill dlq list orders --group billing --why expired --since 1h");
   all->callback([s, &c] { c.run = [s, &c] { return list(c, *s); }; });
 
   auto* one = add(*dlq, "show", "Dead letters with everything that is known of them", *s);
@@ -298,15 +375,21 @@ void add_dlq_commands(CLI::App& app, context& c) {
 
   auto* back =
       add(*dlq, "redrive", "Send dead letters back to their group; prints what went where", *s);
-  back->add_option("ID", s->ids, "TOPIC/PARTITION/OFFSET or PARTITION/OFFSET");
-  back->add_flag("--all", s->all, "All that are there now");
-  back->footer("They get new offsets and keep their first id in the header waybill-original-id.\n"
-               "Example: waybill dlq redrive orders --group billing --all");
+  add_moving(*back, *s);
+  back->add_option("--rate", s->rate, "So many messages a second at the most")
+      ->type_name("N")
+      ->check(whole_number(1, 1'000'000));
+  back->footer(
+      "They get new offsets and keep their first id in the header waybill-original-id. What dies\n"
+      "after the command has begun is left for the next one.\n"
+      "Examples: waybill dlq redrive orders --group billing --all\n"
+      "          waybill dlq redrive orders --group billing --reason 'card declined' --since 2h "
+      "--dry-run\n"
+      "          waybill dlq redrive orders --group billing --key order-17 --rate 100");
   back->callback([s, &c] { c.run = [s, &c] { return redrive(c, *s); }; });
 
   auto* gone = add(*dlq, "purge", "Delete dead letters for good; asks", *s);
-  gone->add_option("ID", s->ids, "TOPIC/PARTITION/OFFSET or PARTITION/OFFSET");
-  gone->add_flag("--all", s->all, "All that are there now");
+  add_moving(*gone, *s);
   gone->add_flag("--yes", s->yes, "Do not ask");
   gone->footer("Example: waybill dlq purge orders --group billing orders/0/17 --yes");
   gone->callback([s, &c] { c.run = [s, &c] { return purge(c, *s); }; });

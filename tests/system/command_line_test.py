@@ -176,6 +176,46 @@ def ordered_group(cli):
         "no other")
 
 
+def chosen_letters(cli):
+    """Dead letters by why, reason, time and key: told first, then sent back at a rate, and all others stay."""
+    cli.call("topic", "create", "payments", "--partitions", "2")
+    cli.call("group", "set", "payments", "cards", "--attempts", "1")
+    for key, count in (("ann", 30), ("bob", 20)):
+        cli.call("publish", "payments", "--key", key, lines=[f"{key} {n}" for n in range(count)])
+    script = 'read who n; [ $((n % 2)) = 0 ] && exit 4; exit 5'
+    run = cli.begin("consume", "payments", "--group", "cards", "--exec", script, "--jobs", "4", "--idle-exit", "1s",
+                    stdout=-1, stderr=-1, text=True)
+    run.communicate(timeout=60)
+    must("all failed", run.returncode == 3)
+
+    def chosen(*words):
+        return {letter["id"] for letter in cli.objects("dlq", "list", "payments", "--group", "cards", *words)}
+
+    def redriven(*words):
+        lines = cli.objects("dlq", "redrive", "payments", "--group", "cards", *words)
+        return {line["from"]: line["to"] for line in lines[:-1]}, lines[-1]
+
+    everything = chosen()
+    must("each is a dead letter", len(everything) == 50, len(everything))
+    must("by reason", len(chosen("--reason", "status 4")) == 25)
+    must("by why", chosen("--why", "nack") == everything and not chosen("--why", "expired"))
+    must("by time", chosen("--since", "1h") == everything and not chosen("--since", "2999-01-01"))
+    of_bob = chosen("--key", "bob", "--reason", "status 5")
+    must("by key and reason", len(of_bob) == 10, of_bob)
+    told, summary = redriven("--key", "bob", "--reason", "status 5", "--dry-run")
+    must("told which, and nothing moved", set(told) == of_bob and summary["dry_run"] and chosen() == everything, told)
+    moved, summary = redriven("--key", "bob", "--reason", "status 5", "--rate", "50")
+    must("those were sent back", set(moved) == of_bob and summary["moved"] == 10, moved)
+    must("the others stay", chosen() == everything - of_bob)
+    found = [json.loads(line) for line in cli.call(
+        "consume", "payments", "--group", "cards", "--max", "10", "--format", "json").splitlines()]
+    must("they come again where the list says, and know where they were",
+         {h["value"]: m["id"] for m in found for h in m["headers"] if h["name"] == "waybill-original-id"} == moved, found)
+    one = sorted(everything - of_bob)[0]
+    must("by id", set(redriven("--id", one)[0]) == {one})
+    say("dead letters chosen by why, reason, time, key and id; the others stayed")
+
+
 def another_place(cli):
     """A group goes on from another offset, time, end or beginning; the books know what it left out."""
     cli.call("topic", "create", "prices")
@@ -249,6 +289,7 @@ def main():
             a_trickle(cli)
             commands_for_messages(cli, work)
             ordered_group(cli)
+            chosen_letters(cli)
             another_place(cli)
             times(cli)
             status, _ = cli.audit()
