@@ -1,6 +1,8 @@
 // Completion for bash: a function that completes, and one that holds the program's tables.
 #include "apps/manual/completion.hpp"
 
+#include "apps/manual/words.hpp"
+
 #include <algorithm>
 #include <functional>
 
@@ -93,12 +95,8 @@ std::vector<const described_option*> options_of(const described_command& command
 
 /// How its value is completed; empty: nothing is known of it.
 std::string action(const described_option& option, const std::string& function) {
-  if (!option.choices.empty()) {
-    std::string words;
-    for (const auto& each : option.choices)
-      add(words, each);
-    return function + "_words '" + words + "'";
-  }
+  if (!option.choices.empty())
+    return function + "_words '" + joined(option.choices, " ") + "'";
   switch (option.kind) {
   case value_kind::file:
     return function + "_files -f";
@@ -140,17 +138,17 @@ std::string row_of_table(const described_program& program, const described_comma
 
 /// A `case` for each option whose value can be completed; those of the program go with any command.
 std::string values_of(const described_program& program, const described_command& command) {
+  const auto before =
+      &command == &program.command ? command.name + "*' " : "'" + command.name + " ";
   std::string text;
   for (const auto* option : options_of(command)) {
     const auto what = action(*option, "_" + program.command.name);
     if (option->value.empty() || what.empty())
       continue;
-    std::string patterns;
-    for (const auto& name : option->names)
-      patterns += (patterns.empty() ? "" : " | ") + (&command == &program.command
-                                                         ? command.name + "*' " + name + "'"
-                                                         : "'" + command.name + " " + name + "'");
-    text += "    " + patterns + ")\n      " + what + "\n      return\n      ;;\n";
+    std::vector<std::string> patterns(option->names.size());
+    std::ranges::transform(option->names, patterns.begin(),
+                           [&before](const auto& name) { return before + name + "'"; });
+    text += "    " + joined(patterns, " | ") + ")\n      " + what + "\n      return\n      ;;\n";
   }
   return text;
 }

@@ -1,6 +1,8 @@
 // Completion for zsh: a function for each command, which hands its options to `_arguments`.
 #include "apps/manual/completion.hpp"
 
+#include "apps/manual/words.hpp"
+
 #include <algorithm>
 
 namespace waybill::manual {
@@ -23,12 +25,8 @@ std::string quoted(std::string_view text, std::string_view special) {
 }
 
 std::string action(const described_option& option) {
-  if (!option.choices.empty()) {
-    std::string words;
-    for (const auto& each : option.choices)
-      words += (words.empty() ? "" : " ") + each;
-    return "(" + words + ")";
-  }
+  if (!option.choices.empty())
+    return "(" + joined(option.choices, " ") + ")";
   if (option.kind == value_kind::file)
     return "_files";
   if (option.kind == value_kind::directory)
@@ -45,12 +43,10 @@ std::string argument(const described_option& option) {
 
 /// `'(--help -h)--help[What it does]:VALUE:action'`, for each of its names.
 std::vector<std::string> option_words(const described_option& option, value_form form) {
-  std::string all;
-  for (const auto& name : option.names)
-    all += (all.empty() ? "" : " ") + name;
+  const auto before = option.repeatable ? "*" : "(" + joined(option.names, " ") + ")";
   std::vector<std::string> words;
   for (const auto& name : option.names) {
-    auto word = (option.repeatable ? "*" : "(" + all + ")") + name;
+    auto word = before + name;
     if (!option.value.empty())
       word += form == value_form::joined ? "=-" : "=";
     word += "[" + quoted(option.says, "\\[]") + "]";

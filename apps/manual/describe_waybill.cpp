@@ -1,6 +1,7 @@
 // Walks the argument parser's tables of `waybill`.
 #include "apps/manual/description.hpp"
 
+#include "apps/manual/words.hpp"
 #include "apps/waybill/command.hpp"
 
 #include <algorithm>
@@ -52,15 +53,11 @@ void read_type(const std::string& type, described_option& to) {
 
 /// `words --a, --b`: the parser keeps them by address, so they are put in order here.
 void add_others(const char* words, const std::set<CLI::Option*>& others, described_option& to) {
-  std::vector<std::string> names;
-  for (const auto* each : others)
-    names.push_back(each->get_name());
+  std::vector<std::string> names(others.size());
+  std::ranges::transform(others, names.begin(), [](const auto* each) { return each->get_name(); });
   std::ranges::sort(names);
-  std::string text;
-  for (const auto& name : names)
-    text += (text.empty() ? words : std::string{", "}) + name;
-  if (!text.empty())
-    to.facts.push_back(text);
+  if (!names.empty())
+    to.facts.push_back(words + joined(names, ", "));
 }
 
 described_option describe(const CLI::Option& option) {

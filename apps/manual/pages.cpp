@@ -2,6 +2,7 @@
 #include "apps/manual/pages.hpp"
 
 #include "apps/manual/troff.hpp"
+#include "apps/manual/words.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -27,9 +28,9 @@ std::string sentence(const std::string& text) { return text.ends_with('.') ? tex
 std::string headline(const described_option& option, value_form form) {
   if (!option.names.front().starts_with('-'))
     return italic(option.names.front());
-  std::string text;
-  for (const auto& name : option.names)
-    text += (text.empty() ? "" : ", ") + bold(name);
+  std::vector<std::string> names(option.names.size());
+  std::ranges::transform(option.names, names.begin(), bold);
+  auto text = joined(names, ", ");
   if (!option.value.empty())
     text += (form == value_form::joined ? "=" : " ") + italic(option.value);
   return text;
@@ -40,20 +41,14 @@ void write_option(man_page& to, const described_option& option, value_form form)
   auto facts = option.facts;
   if (form == value_form::joined)
     return to.item(headline(option, form), option.says, facts);
-  if (!option.choices.empty()) {
-    std::string words;
-    for (const auto& each : option.choices)
-      words += (words.empty() ? "one of " : ", ") + each;
-    facts.insert(facts.begin(), words);
-  }
+  if (!option.choices.empty())
+    facts.insert(facts.begin(), "one of " + joined(option.choices, ", "));
   if (option.required && option.names.front().starts_with('-'))
     facts.emplace_back("must be given");
   if (option.repeatable)
     facts.emplace_back("may be given several times");
-  std::string words;
-  for (const auto& each : facts)
-    words += (words.empty() ? "" : "; ") + each;
-  to.item(headline(option, form), option.says + (words.empty() ? "" : " (" + words + ")"));
+  to.item(headline(option, form),
+          option.says + (facts.empty() ? "" : " (" + joined(facts, "; ") + ")"));
 }
 
 std::string synopsis(const described_command& command) {

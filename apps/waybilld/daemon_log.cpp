@@ -17,6 +17,7 @@ namespace {
 /// Whether standard error is systemd's journal: it has its own clock, and takes a line's severity
 /// from before it (sd-daemon(3)).
 bool in_journal() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets a variable
   const auto* stream = std::getenv("JOURNAL_STREAM");
   struct stat here {};
   return stream && ::fstat(STDERR_FILENO, &here) == 0 &&

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <system_error>
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -15,7 +16,7 @@ namespace waybill {
 namespace {
 
 std::string_view variable(const char* name) {
-  const auto* value = std::getenv(name);
+  const auto* value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): nobody sets any
   return value ? value : std::string_view{};
 }
 
@@ -70,13 +71,13 @@ result<void> service_manager::tell(const std::string& lines) const {
     address.sun_path[0] = '\0'; // an abstract name: no file
   const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0)
-    return not_told(socket_, std::strerror(errno));
+    return not_told(socket_, std::generic_category().message(errno));
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + socket_.size());
   const auto sent = ::sendto(fd, lines.data(), lines.size(), MSG_NOSIGNAL,
                              reinterpret_cast<const sockaddr*>(&address), size);
   const int why = errno;
   ::close(fd);
-  return sent < 0 ? not_told(socket_, std::strerror(why)) : result<void>{};
+  return sent < 0 ? not_told(socket_, std::generic_category().message(why)) : result<void>{};
 }
 
 } // namespace waybill

@@ -52,9 +52,9 @@ private:
 class variable {
 public:
   variable(const char* name, const std::string& value) : name_{name} {
-    ::setenv(name, value.c_str(), 1);
+    ::setenv(name, value.c_str(), 1); // NOLINT(concurrency-mt-unsafe): one thread
   }
-  ~variable() { ::unsetenv(name_); }
+  ~variable() { ::unsetenv(name_); } // NOLINT(concurrency-mt-unsafe): one thread
   variable(const variable&) = delete;
   variable& operator=(const variable&) = delete;
 
