@@ -336,7 +336,16 @@ void add_choice(CLI::App& command, letter_choice& choice) {
 }
 
 void add_moving(CLI::App& command, settings& s) {
-  command.add_option("ID,--id", s.ids, "TOPIC/PARTITION/OFFSET or PARTITION/OFFSET");
+  command.add_option("ID", s.ids, "TOPIC/PARTITION/OFFSET or PARTITION/OFFSET");
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--id",
+          [&s](const std::vector<std::string>& more) {
+            s.ids.insert(s.ids.end(), more.begin(), more.end());
+          },
+          "The same as ID; repeatable")
+      ->type_name("ID")
+      ->allow_extra_args(false);
   add_choice(command, s.choice);
   command.add_flag("--all", s.all, "All that are there now");
   command.add_flag("--dry-run", s.dry_run, "Only tell which they are");
