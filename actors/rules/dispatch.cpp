@@ -1,5 +1,6 @@
-// The leader's half of a group: consumers, leases, settling, time. See the header; what goes out to
-// whom is in dispatch_deliver.cpp.
+// The leader's half of a group: consumers, leases, settling. See the header; what goes out to whom
+// is in dispatch_deliver.cpp, time in dispatch_times.cpp, the order of keys in
+// dispatch_ordered.cpp.
 #include "actors/rules/dispatch.hpp"
 
 #include "storage/assert.hpp"
@@ -325,9 +326,8 @@ proposal_number dispatch::fail(const group& g, gathering& out, offset_range piec
   return last;
 }
 
-// ---- time ---------------------------------------------------------------------------------------
-
-void dispatch::tick(const group& g, gathering& out, const moment& now, spread random) {
+/// Leases that ran out.
+void dispatch::end_leases(const group& g, gathering& out, const moment& now, spread& random) {
   while (!deadlines_.empty() && std::get<0>(*deadlines_.begin()) <= now.steady) {
     const auto [until, who, end] = *deadlines_.begin();
     auto& c = consumers_.at(who);
@@ -335,50 +335,6 @@ void dispatch::tick(const group& g, gathering& out, const moment& now, spread ra
     const failing why{.why = failed_because::lease_expired, .reason = {}, .consumer = c.name};
     take(who, c, {first, end},
          [&](offset_range piece, const lease& of) { fail(g, out, piece, of, why, now, random); });
-  }
-  while (const auto offset = expiring_.take_due(now.steady))
-    expire(g, *offset);
-  while (const auto offset = delayed_.take_due(now.steady)) {
-    if (g.attempts().contains(*offset))
-      ready_to_start(g, *offset);
-    else
-      come_.add({*offset, after(*offset)});
-  }
-}
-
-std::optional<milliseconds> dispatch::next_tick() const {
-  std::optional<milliseconds> next;
-  if (!deadlines_.empty())
-    next = std::get<0>(*deadlines_.begin());
-  for (const auto& other : {delayed_.next(), expiring_.next()})
-    if (other && (!next || *other < *next))
-      next = other;
-  return next;
-}
-
-// ---- what expires -------------------------------------------------------------------------------
-
-void dispatch::watch_expiry(message_offset offset, const message_times& times, const moment& now) {
-  if (times.expires != wall_time{})
-    expiring_.add(offset, now.steady + (times.expires - now.wall));
-}
-
-/// What nobody has is buried now; what is out, when it comes back unacknowledged.
-void dispatch::expire(const group& g, message_offset offset) {
-  const offset_range one{offset, after(offset)};
-  overdue_.add(one);
-  if (forget_waiting(offset) || is_placed_by_key(g, offset))
-    expired_.add(one);
-}
-
-void dispatch::bury_expired(const group& g, gathering& out, const moment& now) {
-  while (!expired_.empty()) {
-    const auto offset = expired_.first();
-    expired_.remove({offset, after(offset)});
-    const auto found = g.attempts().find(offset);
-    auto state = found == g.attempts().end() ? attempts_state{} : found->second;
-    state.why = failed_because::expired;
-    give_up(g, out, offset, state, now);
   }
 }
 
@@ -487,25 +443,6 @@ void dispatch::settled(offset_range range) {
     take(who, c, range, [](offset_range, const lease&) {});
 }
 
-void dispatch::arrived(const group& g, message_offset offset, const moment& now) {
-  if (!begun_ || g.settled().contains(offset))
-    return;
-  watch_expiry(offset, timed_->at(offset), now);
-  place(g, offset, now);
-}
-
-void dispatch::reopened(const group& g, offset_range range, const moment& now) {
-  if (!begun_)
-    return; // a leader that begins finds them
-  come_.add({range.first, std::min(range.end, std::max(range.first, cursor_))});
-  for (auto at = timed_->lower_bound(range.first); at != timed_->end() && at->first < range.end;
-       ++at) {
-    come_.remove({at->first, after(at->first)});
-    watch_expiry(at->first, at->second, now);
-    place(g, at->first, now);
-  }
-}
-
 void dispatch::started(const group& g, message_offset offset, const moment& now) {
   if (!begun_ || g.settled().contains(offset))
     return;
@@ -543,32 +480,6 @@ void dispatch::failed(const group& g, message_offset offset, origin from, const 
     forget_waiting(offset);
   }
   place(g, offset, now);
-}
-
-// ---- for people and for the books ---------------------------------------------------------------
-
-std::uint64_t dispatch::out_count() const {
-  return held_ + settling_.count() + starting_.size() + reserved_.size();
-}
-
-std::vector<offset_range> dispatch::out_ranges() const {
-  offset_set all = settling_;
-  for (const auto& [who, c] : consumers_) {
-    for (const auto& [end, run] : c.leases)
-      all.add({run.first, end});
-  }
-  for (const auto& [offset, who] : starting_)
-    all.add({offset, after(offset)});
-  for (const auto& [offset, who] : reserved_)
-    all.add({offset, after(offset)});
-  return all.ranges();
-}
-
-std::vector<offset_range> dispatch::delayed_ranges() const {
-  offset_set all;
-  for (const auto& [offset, due] : delayed_.times())
-    all.add({offset, after(offset)});
-  return all.ranges();
 }
 
 } // namespace waybill

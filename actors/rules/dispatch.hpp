@@ -158,6 +158,7 @@ private:
   [[nodiscard]] bool has(consumer_id who, message_offset offset) const;
   void place(const group& g, message_offset offset, const moment& now);
   bool forget_waiting(message_offset offset);
+  void end_leases(const group& g, gathering& out, const moment& now, spread& random);
   void watch_expiry(message_offset offset, const message_times& times, const moment& now);
   void expire(const group& g, message_offset offset);
   void bury_expired(const group& g, gathering& out, const moment& now);

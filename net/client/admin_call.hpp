@@ -134,7 +134,7 @@ private:
   std::promise<result<T>> promised_;
   std::uint64_t asking_ = 0;
   bool was_asked_ = false;
-  bool is_refused_ = false; ///< for now, as `last_` says: no answer is missing
+  bool is_refused_ = false; ///< `last_` is why: the node answered, and may be asked again
   bool is_settled_ = false;
   failure last_{ec::none, {}};
 };
