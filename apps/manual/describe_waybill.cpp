@@ -10,8 +10,11 @@ namespace waybill::manual {
 
 namespace {
 
-std::vector<std::string> names_of(const CLI::Option& option) {
-  if (option.get_positional())
+/// An option may be both: a word in its place, and one behind its name.
+enum class as : std::uint8_t { argument, option };
+
+std::vector<std::string> names_of(const CLI::Option& option, as what) {
+  if (what == as::argument)
     return {option.get_name(true)};
   std::vector<std::string> names;
   for (const auto& name : option.get_lnames())
@@ -60,9 +63,9 @@ void add_others(const char* words, const std::set<CLI::Option*>& others, describ
     to.facts.push_back(words + joined(names, ", "));
 }
 
-described_option describe(const CLI::Option& option) {
+described_option describe(const CLI::Option& option, as what) {
   described_option result;
-  result.names = names_of(option);
+  result.names = names_of(option, what);
   result.says = option.get_description();
   result.environment = option.get_envname();
   result.required = option.get_required();
@@ -70,7 +73,7 @@ described_option describe(const CLI::Option& option) {
     read_type(option.get_type_name(), result);
     result.repeatable = option.get_expected_max() >= CLI::detail::expected_max_vector_size;
   }
-  if (option.get_positional())
+  if (what == as::argument)
     result.kind = kind_of(result.names.front());
   if (!option.get_default_str().empty())
     result.facts.push_back("default " + option.get_default_str());
@@ -86,8 +89,10 @@ described_command describe(const CLI::App& app, const std::string& name) {
   for (const auto* option : app.get_options()) {
     if (option->get_group().empty())
       continue; // not for people
-    auto& place = option->get_positional() ? result.arguments : result.groups.front().options;
-    place.push_back(describe(*option));
+    if (option->get_positional())
+      result.arguments.push_back(describe(*option, as::argument));
+    if (option->nonpositional())
+      result.groups.front().options.push_back(describe(*option, as::option));
   }
   for (const auto* each : app.get_subcommands([](const CLI::App*) { return true; }))
     result.commands.push_back(describe(*each, name + " " + each->get_name()));

@@ -129,9 +129,9 @@ prose read_prose(std::string_view text) {
     const auto end = std::min(text.find('\n'), text.size());
     const auto line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.starts_with("Example:")) {
+    if (line.starts_with("Example:") || line.starts_with("Examples:")) {
       now = inside::examples;
-      if (const auto rest = trimmed(line.substr(8)); !rest.empty())
+      if (const auto rest = trimmed(line.substr(line.find(':') + 1)); !rest.empty())
         result.examples.emplace_back(rest);
     } else if (line.starts_with("Exit status:")) {
       now = inside::exit_status;

@@ -66,9 +66,10 @@ TEST_CASE("a text of the help is taken apart: paragraphs, lines, examples, exit 
                                 "Then it ends.\n"
                                 "Exit status: 0 sent;\n"
                                 "1 not.\n"
-                                "Example: post send c.txt\n");
-  CHECK(found.examples ==
-        std::vector<std::string>{"post send a.txt", "post send b.txt", "post send c.txt"});
+                                "Examples: post send c.txt\n"
+                                "          post send d.txt\n");
+  CHECK(found.examples == std::vector<std::string>{"post send a.txt", "post send b.txt",
+                                                   "post send c.txt", "post send d.txt"});
   CHECK(found.exit_status == "0 sent; 1 not.");
   REQUIRE(found.pieces.size() == 3);
   CHECK(found.pieces[0].paragraph == "It sends, and compares:");
