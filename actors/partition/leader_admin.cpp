@@ -106,11 +106,16 @@ caf::result<seek_result> partition_leader_state::seek(const std::string& group,
 void partition_leader_state::append_seek(const std::string& group, message_offset target,
                                          caf::typed_response_promise<seek_result> answer) {
   waiting who;
-  who.then = [this, answer](const failure* why) mutable {
+  ++seeks_waiting;
+  who.then = [this, group, answer](const failure* why) mutable {
+    --seeks_waiting;
     if (why)
       answer.deliver(to_error(*why));
+    else if (last_seek)
+      answer.deliver(*last_seek);
     else
-      answer.deliver(last_seek);
+      answer.deliver(
+          to_error({ec::unknown_group, "group \"" + group + "\" was deleted meanwhile"}));
   };
   append(entry_kind::group, 0,
          shared_bytes{encode(group_record{group_action::seek, group, {}, target})}, std::move(who));

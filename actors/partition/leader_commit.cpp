@@ -100,12 +100,17 @@ void partition_leader_state::apply_messages(const entry& e, const waiting& who) 
 
 void partition_leader_state::apply_delivery(const entry& e, const waiting& who) {
   const auto record = must(decode_delivery_record(e.body.view()));
-  rules->apply(record, who.proposal, now_of(*self));
+  const auto buried = rules->apply(record, who.proposal, now_of(*self));
   letter_changes letters;
+  auto next = buried.begin(); // in the order of the record
   for (const auto& changes : record.groups) {
     group_rose(changes.group);
-    for (const auto& dead : changes.dead)
+    for (const auto& dead : changes.dead) {
+      if (next == buried.end() || next->first != changes.group || next->second != dead.offset)
+        continue; // its message was settled before
       letters.emplace_back(dead_letter_put{args.partition, changes.group, dead});
+      ++next;
+    }
   }
   if (!letters.empty())
     self->send(writer, atom::letters_v, std::move(letters));
@@ -134,15 +139,34 @@ void partition_leader_state::apply_group(const group_record& record) {
       std::erase_if(filling->record.groups,
                     [&](const auto& changes) { return changes.group == record.group; });
   }
-  const auto before = rules->counts_of(record.group).value_or(group_counts{});
+  const auto before = rules->counts_of(record.group);
   rules->apply(record, now_of(*self));
-  if (record.action == group_action::seek) {
-    const auto after = rules->counts_of(record.group).value_or(before);
-    last_seek = {record.start, after.skipped - before.skipped, after.reopened - before.reopened};
-  }
+  if (record.action == group_action::seek)
+    applied_seek(record, before);
   gauges->groups.look(rules->group_count());
   if (record.action == group_action::remove)
     gauges_of_groups.erase(record.group);
+}
+
+/// What was under way for messages before the place is over: nothing of it may reach a message that
+/// a later seek opens again.
+void partition_leader_state::applied_seek(const group_record& record,
+                                          const std::optional<group_counts>& before) {
+  last_seek.reset();
+  if (!before)
+    return; // the group was removed meanwhile
+  const auto after = *rules->counts_of(record.group);
+  last_seek = {record.start, after.skipped - before->skipped, after.reopened - before->reopened};
+  if (!filling)
+    return;
+  const auto is_over = [&](const auto& what) { return what.offset < record.start; };
+  for (auto& changes : filling->record.groups) {
+    if (changes.group != record.group)
+      continue;
+    std::erase_if(changes.started, is_over);
+    std::erase_if(changes.failed, is_over);
+    std::erase_if(changes.dead, is_over);
+  }
 }
 
 void partition_leader_state::apply_redrive(const entry& e) {

@@ -199,7 +199,7 @@ void partition_leader_state::end_consumers() {
 /// What the rules want committed becomes an entry. Few at a time: acknowledgements that come while
 /// others are on their way to the disk share the next entry.
 void partition_leader_state::propose() {
-  while (proposals_waiting < proposals_max) {
+  while (proposals_waiting < proposals_max && seeks_waiting == 0) {
     if (!filling)
       filling = rules->propose(now_of(*self), draw());
     if (!filling || !fill_letters())
@@ -240,8 +240,9 @@ void partition_leader_state::deliver() {
     return delivery::message_facts{
         *bytes, key == delivery::wants_key::yes ? pump->key_of(offset).value_or(0) : 0};
   };
+  const auto now = now_of(*self); // one moment: what has expired by then was taken out before
   for (;;) {
-    const auto orders = rules->deliver(now_of(*self), look, deliver_most);
+    const auto orders = rules->deliver(now, look, deliver_most);
     if (orders.empty())
       break;
     for (auto& [consumer, what] : pump->pack(orders))

@@ -35,12 +35,14 @@ std::optional<failure> partition_leader_state::no_room_for_timed(std::uint32_t m
   const auto most = args.node->bounds.delivery.timed_max;
   if (more == 0 || rules->timed_count() + timed_appended + more <= most)
     return std::nullopt;
-  return failure{ec::overloaded, partition_name(args.topic, args.partition.number) + " holds " +
-                                     std::to_string(rules->timed_count() + timed_appended) +
-                                     " messages that were published with a time, and "
-                                     "delivery.timed-max allows " +
-                                     std::to_string(most) +
-                                     ": repeat when some of them are settled"};
+  return failure{ec::overloaded,
+                 partition_name(args.topic, args.partition.number) + " holds " +
+                     std::to_string(rules->timed_count() + timed_appended) +
+                     " messages that were published with a time, and "
+                     "delivery.timed-max allows " +
+                     std::to_string(most) +
+                     ": repeat when every group has settled some of them (without a "
+                     "group none is; `waybill group list` shows who lags)"};
 }
 
 void partition_leader_state::publish(const publisher_actor& from, const publish_request& what) {

@@ -72,8 +72,10 @@ struct partition_leader_state {
   std::map<std::string, std::vector<committed_callback>> creating; ///< groups, by name
   std::set<std::pair<std::string, message_offset>> moving;         ///< dead letters being redriven
   std::vector<message_offset>
-      last_removed;                ///< dead letters that the redrive applied last has removed
-  seek_result last_seek;           ///< what the seek applied last has done
+      last_removed; ///< dead letters that the redrive applied last has removed
+  /// What the seek applied last has done; none: its group was gone.
+  std::optional<seek_result> last_seek;
+  std::size_t seeks_waiting = 0;   ///< appended and not committed: nothing is proposed meanwhile
   std::optional<proposal> filling; ///< waits for its dead letters' messages
   std::set<message_offset> reading;
   std::map<publisher_actor, publish_outcomes> answers; ///< of the entries that commit together
@@ -112,6 +114,7 @@ struct partition_leader_state {
   void apply_messages(const entry& e, const waiting& who);
   void apply_delivery(const entry& e, const waiting& who);
   void apply_group(const group_record& record);
+  void applied_seek(const group_record& record, const std::optional<group_counts>& before);
   void apply_redrive(const entry& e);
   void checkpoint_if_due();
   void checkpoint();

@@ -53,7 +53,9 @@ struct delivery::impl {
   void create(const group_record& r, const moment& now);
   void remove(const group_record& r);
   void seek(const group_record& r, const moment& now);
-  void apply(const group_changes& what, dispatch::origin from, const moment& now);
+  /// @returns the dead letters that are held from now on
+  std::vector<message_offset> apply(const group_changes& what, dispatch::origin from,
+                                    const moment& now);
 };
 
 // ---- replicated ---------------------------------------------------------------------------------
@@ -171,6 +173,7 @@ void delivery::impl::seek(const group_record& r, const moment& now) {
   auto& [state, leading] = *member;
   const auto again = state.seek(r.start, settled_by_all, addressed, next);
   const offset_range skipped{message_offset{}, std::min(r.start, next)};
+  gathered.forget_below(r.group, skipped.end);
   leading.settled(skipped);
   forget_times(skipped);
   for (const auto& range : again)
@@ -199,10 +202,12 @@ void delivery::apply(const group_record& r, const moment& now) {
 }
 
 /// What is not in the log is nobody's to settle; what is settled already stays as it is.
-void delivery::impl::apply(const group_changes& what, dispatch::origin from, const moment& now) {
+std::vector<message_offset> delivery::impl::apply(const group_changes& what, dispatch::origin from,
+                                                  const moment& now) {
   auto* const member = find(what.group);
   if (!member)
-    return;
+    return {};
+  std::vector<message_offset> buried;
   auto& [state, leading] = *member;
   for (auto range : what.acked) {
     range.end = std::min(range.end, next);
@@ -228,17 +233,24 @@ void delivery::impl::apply(const group_changes& what, dispatch::origin from, con
     if (each.offset >= next)
       continue;
     const offset_range one{each.offset, message_offset{each.offset.value + 1}};
-    state.bury(each);
+    if (state.bury(each) == effect::changed)
+      buried.push_back(each.offset);
     leading.settled(one);
     forget_times(one);
   }
+  return buried;
 }
 
-void delivery::apply(const delivery_record& r, proposal_number own, const moment& now) {
+std::vector<std::pair<std::string, message_offset>>
+delivery::apply(const delivery_record& r, proposal_number own, const moment& now) {
+  std::vector<std::pair<std::string, message_offset>> buried;
   const auto from = own.value != 0 ? dispatch::origin::own_proposal : dispatch::origin::elsewhere;
-  for (const auto& each : r.groups)
-    impl_->apply(each, from, now);
+  for (const auto& each : r.groups) {
+    for (const auto offset : impl_->apply(each, from, now))
+      buried.emplace_back(each.group, offset);
+  }
   impl_->prune_addressed();
+  return buried;
 }
 
 std::vector<message_offset> delivery::apply(const redrive_record& r) {
@@ -296,8 +308,11 @@ std::optional<group_fill> delivery::fill_of(std::string_view group) const {
   if (!member)
     return std::nullopt;
   const auto& [state, leading] = *member;
-  return group_fill{state.settled_ranges(), state.attempts().size(), leading.behind_count(),
-                    leading.consumer_count(), leading.held_back(state)};
+  // What waits for a time of its own keeps a gap open, and is bounded by itself.
+  const auto ranges = state.settled_ranges();
+  return group_fill{ranges - std::min<std::uint64_t>(ranges, impl_->timed.size()),
+                    state.attempts().size(), leading.behind_count(), leading.consumer_count(),
+                    leading.held_back(state)};
 }
 
 std::optional<group_policy> delivery::policy_of(std::string_view group) const {

@@ -29,6 +29,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace waybill {
@@ -120,7 +121,10 @@ public:
   void apply_times(const timed_messages& times, const moment& now);
   void apply(const group_record& r, const moment& now);
   /// `own`: the proposal that this record was, when this leader proposed it; 0 otherwise.
-  void apply(const delivery_record& r, proposal_number own, const moment& now);
+  /// @returns the dead letters that the groups hold from now on: not those whose message was
+  /// settled already
+  std::vector<std::pair<std::string, message_offset>> apply(const delivery_record& r,
+                                                            proposal_number own, const moment& now);
   /// Dead letters leave; when it sends back, `apply_messages` for the new offsets follows.
   /// @returns those of `r.dead_letters` that were held (the others are passed over)
   std::vector<message_offset> apply(const redrive_record& r);

@@ -373,10 +373,10 @@ void dispatch::place(const group& g, message_offset offset, const moment& now) {
     const auto timed = timed_->find(offset);
     if (timed != timed_->end() && timed->second.not_before > now.wall)
       delayed_.add(offset, now.steady + (timed->second.not_before - now.wall));
-    else if (timed == timed_->end() || (ordered_ && keys_.turn_of(offset)))
-      returned_.add(one); // others of its key wait behind it
+    else if (timed == timed_->end())
+      returned_.add(one);
     else
-      come_.add(one);
+      ready_at_first(offset);
     return;
   }
   const auto& state = found->second;

@@ -76,6 +76,9 @@ public:
   void tick(const group& g, gathering& out, const moment& now, spread random);
   [[nodiscard]] std::optional<milliseconds> next_tick() const;
 
+  /// Expired messages that one `prepare` buries.
+  static constexpr std::size_t bury_most = 16;
+
   // ---- what was committed; `g` has it already
   /// A message that came with times.
   void arrived(const group& g, message_offset offset, const moment& now);
@@ -153,6 +156,7 @@ private:
                const moment& now);
   void make_ready(const group& g, offset_range range);
   void ready_to_start(const group& g, message_offset offset);
+  void ready_at_first(message_offset offset);
   void begin_attempt(const group& g, gathering& out, message_offset offset, consumer_id who);
   void begin_suspects(const group& g, gathering& out);
   [[nodiscard]] bool has(consumer_id who, message_offset offset) const;
@@ -169,6 +173,11 @@ private:
   [[nodiscard]] static bool fits(const consumer& c, std::uint64_t size);
   [[nodiscard]] consumer_id next_open() const;
   [[nodiscard]] std::optional<consumer_id> next_taker(std::uint64_t size) const;
+  /// What waits for a time of its own keeps a gap open that nobody can close; `delivery.timed-max`
+  /// bounds it.
+  [[nodiscard]] std::uint64_t settled_ranges_max() const {
+    return limits_.settled_ranges_max + timed_->size();
+  }
   [[nodiscard]] message_offset fresh_limit(const group& g, message_offset next) const;
   [[nodiscard]] offset_range next_fresh(const group& g, message_offset limit);
   [[nodiscard]] std::optional<message_offset> next_ready(offset_range fresh,

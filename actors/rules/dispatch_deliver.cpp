@@ -24,8 +24,8 @@ struct dispatch::run {
 };
 
 bool dispatch::held_back(const group& g) const {
-  return g.settled_ranges() > limits_.settled_ranges_max ||
-         g.attempts().size() > limits_.waiting_max || behind_count() > limits_.behind_max;
+  return g.settled_ranges() > settled_ranges_max() || g.attempts().size() > limits_.waiting_max ||
+         behind_count() > limits_.behind_max;
 }
 
 // ---- attempts that begin ------------------------------------------------------------------------
@@ -180,7 +180,7 @@ void dispatch::close_run(run& making) {
 message_offset dispatch::fresh_limit(const group& g, message_offset next) const {
   if (g.attempts().size() > limits_.waiting_max)
     return message_offset{};
-  if (g.settled_ranges() > limits_.settled_ranges_max)
+  if (g.settled_ranges() > settled_ranges_max())
     return std::min(next, g.settled().end());
   return next;
 }

@@ -142,7 +142,8 @@ std::optional<message_offset> dispatch::suspect_for(consumer_id who) const {
 /// The lowest of what is ready, or may be: at the cursor, nobody knows yet.
 std::optional<message_offset> dispatch::next_in_order(const group& g, message_offset limit) {
   // What has failed before must be found again, also while the group gets nothing new.
-  auto end = behind_count() > limits_.behind_max ? message_offset{} : limit;
+  const auto enters = behind_count() > limits_.behind_max ? message_offset{} : limit;
+  auto end = enters;
   if (!g.attempts().empty())
     end = std::max(end, after(g.attempts().rbegin()->first));
   for (; cursor_ < end; cursor_ = after(cursor_)) {
@@ -156,7 +157,7 @@ std::optional<message_offset> dispatch::next_in_order(const group& g, message_of
   if (!returned_.empty() && (!next || returned_.first() < *next))
     next = returned_.first();
   // Not before the cursor was there: earlier ones of its key come first.
-  if (!come_.empty() && come_.first() < std::min(limit, cursor_) &&
+  if (!come_.empty() && come_.first() < std::min(enters, cursor_) &&
       (!next || come_.first() < *next))
     next = come_.first();
   return next;

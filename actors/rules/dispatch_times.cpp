@@ -19,7 +19,7 @@ void dispatch::tick(const group& g, gathering& out, const moment& now, spread ra
     if (g.attempts().contains(*offset))
       ready_to_start(g, *offset);
     else
-      come_.add({*offset, after(*offset)});
+      ready_at_first(*offset);
   }
 }
 
@@ -31,6 +31,12 @@ std::optional<milliseconds> dispatch::next_tick() const {
     if (other && (!next || *other < *next))
       next = other;
   return next;
+}
+
+/// For its first delivery. In an ordered group others of its key may wait behind it, and it must
+/// not wait for what holds the group back.
+void dispatch::ready_at_first(message_offset offset) {
+  (ordered_ && keys_.turn_of(offset) ? returned_ : come_).add({offset, after(offset)});
 }
 
 // ---- what expires -------------------------------------------------------------------------------
@@ -48,8 +54,9 @@ void dispatch::expire(const group& g, message_offset offset) {
     expired_.add(one);
 }
 
+/// A few each time: acknowledgements of others go between.
 void dispatch::bury_expired(const group& g, gathering& out, const moment& now) {
-  while (!expired_.empty()) {
+  for (std::size_t buried = 0; buried < bury_most && !expired_.empty(); ++buried) {
     const auto offset = expired_.first();
     expired_.remove({offset, after(offset)});
     const auto found = g.attempts().find(offset);

@@ -25,6 +25,9 @@ public:
   /// The group is gone: nothing gathered for it may reach a later one of the same name. A number
   /// that was given out still comes, if need be with an empty record.
   void forget(std::string_view group);
+  /// The group goes on from there: what was to become of messages before it is over.
+  /// Acknowledgements stay; they change nothing any more.
+  void forget_below(std::string_view group, message_offset target);
   /// The oldest record, which is then closed; none: nothing is gathered.
   [[nodiscard]] std::optional<proposal> next();
 

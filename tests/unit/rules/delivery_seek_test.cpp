@@ -101,6 +101,59 @@ TEST_CASE("a place behind the last message is the next one", "[delivery][seek]")
   CHECK(offsets_of(d.turn()) == ranges{range(3, 5)});
 }
 
+TEST_CASE("what was under way for a message that a seek passed over is over", "[delivery][seek]") {
+  depot d;
+  auto once = plain_policy();
+  once.attempts_max = 1;
+  d.create("g", once);
+  d.create("h"); // keeps everything
+  d.publish(4);
+  d.join(ann);
+  REQUIRE(d.turn().size() == 4);
+  CHECK(d.nack(ann, 1).lost.empty()); // its burial is gathered, and not proposed
+  seek(d, "g", 3);
+  for (const auto& record : d.commit()) {
+    for (const auto& changes : record.groups)
+      CHECK(changes.dead.empty());
+  }
+  CHECK(d.view().dead_held == 0);
+  seek(d, "g", 0);
+  CHECK(offsets_of(d.turn(), ann) == ranges{range(0, 3)});
+  CHECK(balances(d.view()));
+}
+
+TEST_CASE("a dead letter that a seek overtook in the log is none", "[delivery][seek]") {
+  depot d;
+  d.create("g");
+  d.publish(4);
+  seek(d, "g", 3);
+  const auto buried = d.rules.apply({{{"g", {}, {}, {}, {dead_at(1), dead_at(3)}}}}, {}, d.now);
+  CHECK(buried == std::vector{std::pair{std::string{"g"}, at(3)}});
+  CHECK(d.view().dead_held == 1);
+}
+
+TEST_CASE("a seek back enters no more messages under their keys than may wait there",
+          "[delivery][seek][order]") {
+  delivery_limits limits;
+  limits.behind_max = 10;
+  depot d{limits};
+  auto in_order = plain_policy();
+  in_order.ordered = true;
+  d.create("g", in_order);
+  d.create("h"); // has settled nothing
+  for (int i = 0; i < 200; ++i)
+    d.publish_keys({7});
+  d.rules.apply({{{"g", {range(0, 200)}, {}, {}, {}}}}, {}, d.now);
+  d.join(ann);
+  CHECK(d.turn().empty());
+  seek(d, "g", 0);
+  for (std::uint64_t offset = 0; offset < 200; ++offset) {
+    REQUIRE(offsets_of(d.turn(), ann) == ranges{range(offset, offset + 1)});
+    CHECK(d.view().behind <= 11);
+    CHECK(d.ack(ann, {range(offset, offset + 1)}).lost.empty());
+  }
+}
+
 TEST_CASE("an ordered group keeps the order of what comes again", "[delivery][seek][order]") {
   depot d;
   auto in_order = plain_policy();

@@ -153,6 +153,43 @@ TEST_CASE("a group that is held back gets no message for the first time because 
   CHECK(d.view().ready == 1);
 }
 
+TEST_CASE("messages that wait for their time hold nobody back by the gaps that they leave",
+          "[delivery][times]") {
+  delivery_limits limits;
+  limits.settled_ranges_max = 2;
+  depot d{limits};
+  d.create("g");
+  d.join(ann);
+  for (std::uint64_t i = 0; i < 10; ++i) {
+    d.publish_timed({.not_before = in(d, 24h)});
+    d.publish(1);
+    REQUIRE(offsets_of(d.turn()) == ranges{range(2 * i + 1, 2 * i + 2)});
+    CHECK(d.ack(ann, {range(2 * i + 1, 2 * i + 2)}).lost.empty());
+  }
+  d.commit();
+  CHECK_FALSE(d.view().held_back);
+  CHECK(d.rules.fill_of("g")->settled_ranges == 0);
+}
+
+TEST_CASE("an acknowledgement does not wait for all that expires at once", "[delivery][times]") {
+  depot d;
+  d.create("g");
+  d.publish(1);
+  d.join(ann);
+  REQUIRE(d.turn().size() == 1);
+  for (int i = 0; i < 500; ++i)
+    d.publish_timed({.expires = in(d, 5s)});
+  d.pass(5s);
+  const auto first = d.rules.propose(d.now, 0.5);
+  REQUIRE(first);
+  CHECK(first->record.groups.at(0).dead.size() <= 16);
+  const auto said = d.ack(ann, {range(0, 1)});
+  CHECK(said.answered_by.value - first->number.value <= 2);
+  d.rules.apply(first->record, first->number, d.now);
+  d.commit();
+  CHECK(d.view().counts.expired == 500);
+}
+
 TEST_CASE("times are forgotten with the last group that may get the message", "[delivery][times]") {
   depot d;
   d.publish_timed({.expires = in(d, 3s)});
