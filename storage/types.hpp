@@ -90,6 +90,10 @@ struct offset_range {
   }
 };
 
+/// The offset behind this one, and the range of this one alone.
+[[nodiscard]] constexpr message_offset after(message_offset offset) { return {offset.value + 1}; }
+[[nodiscard]] constexpr offset_range just(message_offset offset) { return {offset, after(offset)}; }
+
 /// Log entries [first, last]: both ends belong to it.
 struct index_range {
   log_index first;

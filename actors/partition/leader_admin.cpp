@@ -65,27 +65,20 @@ caf::result<seek_result> partition_leader_state::seek(const std::string& group,
     return to_error(*why);
   if (auto why = no_room())
     return to_error(*why);
-  if (!rules->has_group(group))
-    return to_error({ec::unknown_group, "there is no group \"" + group + "\" in " +
-                                            partition_name(args.topic, args.partition.number)});
+  if (auto why = no_group(group))
+    return to_error(*why);
   if (target.where == seek_target::kind::offset && target.offset > applied_offset)
     return to_error({ec::bad_argument, partition_name(args.topic, args.partition.number) +
                                            " has messages up to offset " +
                                            std::to_string(applied_offset.value) + ", not to " +
                                            std::to_string(target.offset.value)});
   auto promise = self->make_response_promise<seek_result>();
-  switch (target.where) {
-  case seek_target::kind::earliest:
-    append_seek(group, message_offset{}, promise);
+  if (target.where != seek_target::kind::time) {
+    const auto place = target.where == seek_target::kind::earliest ? message_offset{}
+                       : target.where == seek_target::kind::latest ? applied_offset
+                                                                   : target.offset;
+    append_seek(group, place, promise);
     return promise;
-  case seek_target::kind::latest:
-    append_seek(group, applied_offset, promise);
-    return promise;
-  case seek_target::kind::offset:
-    append_seek(group, target.offset, promise);
-    return promise;
-  case seek_target::kind::time:
-    break;
   }
   const auto reader = find_role<storage_reader_actor>(self->system(), role::storage_reader);
   if (!reader)
@@ -129,9 +122,8 @@ partition_leader_state::redrive(const std::string& group,
     return to_error(*why);
   if (auto why = no_room())
     return to_error(*why);
-  if (!rules->has_group(group))
-    return to_error({ec::unknown_group, "there is no group \"" + group + "\" in " +
-                                            partition_name(args.topic, args.partition.number)});
+  if (auto why = no_group(group))
+    return to_error(*why);
   const auto reader = find_role<storage_reader_actor>(self->system(), role::storage_reader);
   if (!reader)
     return to_error({ec::partition_offline, "the storage reader is being started; repeat"});
@@ -217,9 +209,8 @@ partition_leader_state::purge(const std::string& group,
                               const std::vector<message_offset>& offsets) {
   if (auto why = refusal())
     return to_error(*why);
-  if (!rules->has_group(group))
-    return to_error({ec::unknown_group, "there is no group \"" + group + "\" in " +
-                                            partition_name(args.topic, args.partition.number)});
+  if (auto why = no_group(group))
+    return to_error(*why);
   redrive_record record{group, {}, {}};
   for (const auto offset : offsets)
     if (moving.emplace(group, offset).second)

@@ -1,6 +1,7 @@
 // A leader's log: what is appended, what is committed, what that changes, and the checkpoints of
 // it.
 #include "actors/partition/partition_leader_state.hpp"
+#include "actors/rules/gathering.hpp"
 #include "storage/assert.hpp"
 #include "storage/records_codec.hpp"
 
@@ -159,13 +160,9 @@ void partition_leader_state::applied_seek(const group_record& record,
   last_seek = {record.start, after.skipped - before->skipped, after.reopened - before->reopened};
   if (!filling)
     return;
-  const auto is_over = [&](const auto& what) { return what.offset < record.start; };
   for (auto& changes : filling->record.groups) {
-    if (changes.group != record.group)
-      continue;
-    std::erase_if(changes.started, is_over);
-    std::erase_if(changes.failed, is_over);
-    std::erase_if(changes.dead, is_over);
+    if (changes.group == record.group)
+      forget_below(changes, record.start);
   }
 }
 

@@ -169,9 +169,8 @@ caf::result<done> partition_leader_state::set_group(const std::string& group,
 caf::result<done> partition_leader_state::remove_group(const std::string& group) {
   if (auto why = refusal())
     return to_error(*why);
-  if (!rules->has_group(group))
-    return to_error({ec::unknown_group, "there is no group \"" + group + "\" in " +
-                                            partition_name(args.topic, args.partition.number)});
+  if (auto why = no_group(group))
+    return to_error(*why);
   auto promise = self->make_response_promise<done>();
   waiting who;
   who.then = [this, promise](const failure* why) mutable {

@@ -101,6 +101,13 @@ std::optional<failure> partition_leader_state::refusal() const {
   return failure{ec::not_leader, "this leader of " + subject + " has ended; repeat"};
 }
 
+std::optional<failure> partition_leader_state::no_group(const std::string& group) const {
+  if (rules->has_group(group))
+    return std::nullopt;
+  return failure{ec::unknown_group, "there is no group \"" + group + "\" in " +
+                                        partition_name(args.topic, args.partition.number)};
+}
+
 double partition_leader_state::draw() { return std::uniform_real_distribution{0.0, 1.0}(random); }
 
 caf::result<done> partition_leader_state::stop() {

@@ -103,6 +103,8 @@ struct partition_leader_state {
   void stop_if_idle();
   void step_down(const failure& why);
   [[nodiscard]] std::optional<failure> refusal() const;
+  /// That there is no such group.
+  [[nodiscard]] std::optional<failure> no_group(const std::string& group) const;
   [[nodiscard]] double draw();
 
   // ---- The log (leader_commit.cpp)

@@ -232,7 +232,7 @@ std::vector<message_offset> delivery::impl::apply(const group_changes& what, dis
   for (const auto& each : what.dead) {
     if (each.offset >= next)
       continue;
-    const offset_range one{each.offset, message_offset{each.offset.value + 1}};
+    const auto one = just(each.offset);
     if (state.bury(each) == effect::changed)
       buried.push_back(each.offset);
     leading.settled(one);
@@ -373,7 +373,7 @@ settling delivery::ack(consumer_id who, std::span<const offset_range> ranges) {
 settling delivery::nack(consumer_id who, message_offset offset, std::optional<milliseconds> delay,
                         std::string reason, const moment& now, double random) {
   auto* const member = impl_->of(who);
-  const offset_range one{offset, message_offset{offset.value + 1}};
+  const auto one = just(offset);
   return member ? member->leading.nack(member->state, impl_->gathered, who, offset, delay,
                                        std::move(reason), now, random)
                 : all_lost({&one, 1});

@@ -10,10 +10,6 @@
 #include <iterator>
 
 namespace waybill {
-namespace {
-message_offset after(message_offset offset) { return message_offset{offset.value + 1}; }
-} // namespace
-
 double spread::next() {
   const double drawn = next_;
   next_ = std::fmod(next_ + 0.6180339887498949, 1.0); // the golden ratio: evenly, for any number
@@ -48,7 +44,7 @@ void dispatch::begin(const group& g, gathering& out, const moment& now, spread r
 /// It was out with a leader that is no more. The last words about it are kept.
 void dispatch::fail_recorded(const group& g, gathering& out, message_offset offset,
                              const attempts_state& state, const moment& now, spread& random) {
-  settling_.add({offset, after(offset)});
+  settling_.add(just(offset));
   if (state.started >= g.policy().attempts_max) {
     attempts_state last = state;
     last.failed = state.started;
@@ -69,7 +65,7 @@ void dispatch::fail_recorded(const group& g, gathering& out, message_offset offs
 void dispatch::give_up(const group& g, gathering& out, message_offset offset,
                        const attempts_state& state, const moment& now) {
   constexpr std::uint64_t size_unknown = 64 << 10; // it is not held, so nobody looked its size up
-  settling_.add({offset, after(offset)});
+  settling_.add(just(offset));
   out.bury(g.name(),
            {.offset = offset,
             .attempts = state.failed,
@@ -151,7 +147,7 @@ void dispatch::unreserve(consumer_id who) {
   }
   for (auto at = reserved_.begin(); at != reserved_.end();) {
     if (at->second == who) {
-      returned_.add({at->first, after(at->first)});
+      returned_.add(just(at->first));
       at = reserved_.erase(at);
     } else {
       ++at;
@@ -254,7 +250,7 @@ settling dispatch::nack(const group& g, gathering& out, consumer_id who, message
   if (delay)
     delay = std::clamp(*delay, milliseconds{0}, limits_.lease_max);
   reason = cut_reason(std::move(reason), limits_.reason_bytes_max);
-  const offset_range one{offset, after(offset)};
+  const auto one = just(offset);
   auto answer = take_all(who, {&one, 1}, [&](consumer& c, offset_range piece, const lease& of) {
     last = fail(g, out, piece, of, {failed_because::nack, reason, c.name, delay}, now, drawn);
   });
@@ -311,7 +307,7 @@ proposal_number dispatch::fail(const group& g, gathering& out, offset_range piec
                        .published = {},
                        .died = now.wall,
                        .message = {}},
-                      of.bytes({offset, after(offset)}));
+                      of.bytes(just(offset)));
       continue;
     }
     const auto wait = how.delay ? *how.delay : delay_after(policy, of.attempt, random.next());
@@ -350,7 +346,7 @@ void dispatch::make_ready(const group& g, offset_range range) {
   // Normally its attempt is recorded. Only what another leader's entry failed meanwhile is not.
   for (auto at = g.attempts().lower_bound(range.first);
        at != g.attempts().end() && at->first < range.end; ++at) {
-    const offset_range one{at->first, after(at->first)};
+    const auto one = just(at->first);
     if (at->second.started <= at->second.failed && returned_.remove(one) > 0) {
       ready_to_start(g, at->first);
     }
@@ -359,7 +355,7 @@ void dispatch::make_ready(const group& g, offset_range range) {
 
 /// By its record: ready as it is, ready once started, or waiting. @pre it is in no other place
 void dispatch::place(const group& g, message_offset offset, const moment& now) {
-  const offset_range one{offset, after(offset)};
+  const auto one = just(offset);
   if (g.settled().contains(offset))
     return;
   if (overdue_.contains(offset)) {
@@ -390,7 +386,7 @@ void dispatch::place(const group& g, message_offset offset, const moment& now) {
 }
 
 bool dispatch::forget_waiting(message_offset offset) {
-  const offset_range one{offset, after(offset)};
+  const auto one = just(offset);
   if (delayed_.remove(offset))
     return true;
   if (const auto found = reserved_.find(offset); found != reserved_.end()) {
@@ -472,8 +468,7 @@ void dispatch::started(const group& g, message_offset offset, const moment& now)
 void dispatch::failed(const group& g, message_offset offset, origin from, const moment& now) {
   if (!begun_ || g.settled().contains(offset))
     return;
-  const bool proposed_here =
-      from == origin::own_proposal && settling_.remove({offset, after(offset)}) > 0;
+  const bool proposed_here = from == origin::own_proposal && settling_.remove(just(offset)) > 0;
   if (!proposed_here) {
     if (is_out(offset))
       return; // what this leader has out, or proposed, goes on

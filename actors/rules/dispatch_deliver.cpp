@@ -8,10 +8,6 @@
 #include <iterator>
 
 namespace waybill {
-namespace {
-message_offset after(message_offset offset) { return message_offset{offset.value + 1}; }
-} // namespace
-
 /// Neighbours for one consumer, not yet a lease; and the orders of this round.
 struct dispatch::run {
   const group_policy& policy;
@@ -52,7 +48,7 @@ void dispatch::prepare(const group& g, gathering& out, const moment& now) {
     return start_in_order(g, out);
   while (!to_start_.empty() && !open_.empty()) {
     const auto offset = to_start_.first();
-    to_start_.remove({offset, after(offset)});
+    to_start_.remove(just(offset));
     begin_attempt(g, out, offset, next_open());
   }
 }
@@ -66,7 +62,7 @@ void dispatch::ready_to_start(const group& g, message_offset offset) {
   const bool suspect =
       found != g.attempts().end() && found->second.why == failed_because::disconnected &&
       (found->second.failed >= failures || found->second.failed + 1 >= g.policy().attempts_max);
-  (suspect ? suspects_ : to_start_).add({offset, after(offset)});
+  (suspect ? suspects_ : to_start_).add(just(offset));
 }
 
 /// To each consumer with room that has none in hand, one.
@@ -83,7 +79,7 @@ void dispatch::begin_suspects(const group& g, gathering& out) {
     const auto offset = suspect_for(who);
     if (!offset)
       continue;
-    suspects_.remove({*offset, after(*offset)});
+    suspects_.remove(just(*offset));
     suspected_[who] = *offset;
     begin_attempt(g, out, *offset, who);
     if (ordered_ && keys_.turn_of(*offset))
@@ -223,7 +219,7 @@ bool dispatch::deliver_reserved(const delivery::lookup& look, std::size_t& room,
     }
     forget_waiting(offset); // its place is free again, for itself
     if (!fits(consumers_.at(who), facts->bytes)) {
-      returned_.add({offset, after(offset)});
+      returned_.add(just(offset));
       continue;
     }
     if (ordered_ && keys_.turn_of(offset))
@@ -285,7 +281,7 @@ void dispatch::deliver_ready(const group& g, message_offset next, const delivery
       last_served_ = *taker;
       left = share;
     }
-    const offset_range one{offset, after(offset)};
+    const auto one = just(offset);
     if (fresh.first < fresh.end && offset == fresh.first) {
       fresh.first = cursor_ = after(offset);
     } else if (come_.remove(one) == 0) {

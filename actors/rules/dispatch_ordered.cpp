@@ -11,11 +11,6 @@
 #include <algorithm>
 
 namespace waybill {
-namespace {
-message_offset after(message_offset offset) { return message_offset{offset.value + 1}; }
-offset_range just(message_offset offset) { return {offset, after(offset)}; }
-} // namespace
-
 // ---- beginning and ending -----------------------------------------------------------------------
 
 /// From the floor on, with nothing out: the cursor finds everything again.

@@ -5,10 +5,6 @@
 #include <algorithm>
 
 namespace waybill {
-namespace {
-message_offset after(message_offset offset) { return message_offset{offset.value + 1}; }
-} // namespace
-
 // ---- time ---------------------------------------------------------------------------------------
 
 void dispatch::tick(const group& g, gathering& out, const moment& now, spread random) {
@@ -36,7 +32,7 @@ std::optional<milliseconds> dispatch::next_tick() const {
 /// For its first delivery. In an ordered group others of its key may wait behind it, and it must
 /// not wait for what holds the group back.
 void dispatch::ready_at_first(message_offset offset) {
-  (ordered_ && keys_.turn_of(offset) ? returned_ : come_).add({offset, after(offset)});
+  (ordered_ && keys_.turn_of(offset) ? returned_ : come_).add(just(offset));
 }
 
 // ---- what expires -------------------------------------------------------------------------------
@@ -48,7 +44,7 @@ void dispatch::watch_expiry(message_offset offset, const message_times& times, c
 
 /// What nobody has is buried now; what is out, when it comes back unacknowledged.
 void dispatch::expire(const group& g, message_offset offset) {
-  const offset_range one{offset, after(offset)};
+  const auto one = just(offset);
   overdue_.add(one);
   if (forget_waiting(offset) || is_placed_by_key(g, offset))
     expired_.add(one);
@@ -58,7 +54,7 @@ void dispatch::expire(const group& g, message_offset offset) {
 void dispatch::bury_expired(const group& g, gathering& out, const moment& now) {
   for (std::size_t buried = 0; buried < bury_most && !expired_.empty(); ++buried) {
     const auto offset = expired_.first();
-    expired_.remove({offset, after(offset)});
+    expired_.remove(just(offset));
     const auto found = g.attempts().find(offset);
     auto state = found == g.attempts().end() ? attempts_state{} : found->second;
     state.why = failed_because::expired;
@@ -81,7 +77,7 @@ void dispatch::reopened(const group& g, offset_range range, const moment& now) {
   come_.add({range.first, std::min(range.end, std::max(range.first, cursor_))});
   for (auto at = timed_->lower_bound(range.first); at != timed_->end() && at->first < range.end;
        ++at) {
-    come_.remove({at->first, after(at->first)});
+    come_.remove(just(at->first));
     watch_expiry(at->first, at->second, now);
     place(g, at->first, now);
   }

@@ -2,10 +2,6 @@
 #include "actors/rules/dispatch.hpp"
 
 namespace waybill {
-namespace {
-message_offset after(message_offset offset) { return message_offset{offset.value + 1}; }
-} // namespace
-
 std::uint64_t dispatch::out_count() const {
   return held_ + settling_.count() + starting_.size() + reserved_.size();
 }
@@ -17,16 +13,16 @@ std::vector<offset_range> dispatch::out_ranges() const {
       all.add({run.first, end});
   }
   for (const auto& [offset, who] : starting_)
-    all.add({offset, after(offset)});
+    all.add(just(offset));
   for (const auto& [offset, who] : reserved_)
-    all.add({offset, after(offset)});
+    all.add(just(offset));
   return all.ranges();
 }
 
 std::vector<offset_range> dispatch::delayed_ranges() const {
   offset_set all;
   for (const auto& [offset, due] : delayed_.times())
-    all.add({offset, after(offset)});
+    all.add(just(offset));
   return all.ranges();
 }
 

@@ -60,14 +60,9 @@ void gathering::forget(std::string_view group) {
 }
 
 void gathering::forget_below(std::string_view group, message_offset target) {
-  const auto is_over = [target](const auto& what) { return what.offset < target; };
   for (auto& each : records_) {
-    const auto found = each.groups.find(group);
-    if (found == each.groups.end())
-      continue;
-    std::erase_if(found->second.started, is_over);
-    std::erase_if(found->second.failed, is_over);
-    std::erase_if(found->second.dead, is_over);
+    if (const auto found = each.groups.find(group); found != each.groups.end())
+      waybill::forget_below(found->second, target);
   }
 }
 

@@ -13,6 +13,16 @@
 
 namespace waybill {
 
+/// A group goes on from `target`: what was to become of messages before it is over.
+/// Acknowledgements stay; they change nothing any more. `Changes`: as `group_changes`.
+template <class Changes>
+void forget_below(Changes& changes, message_offset target) {
+  const auto is_over = [target](const auto& what) { return what.offset < target; };
+  std::erase_if(changes.started, is_over);
+  std::erase_if(changes.failed, is_over);
+  std::erase_if(changes.dead, is_over);
+}
+
 /// Each change answers the number of the proposal it will be part of. Numbers come out of `next` in
 /// order and without a gap.
 class gathering {
@@ -25,8 +35,7 @@ public:
   /// The group is gone: nothing gathered for it may reach a later one of the same name. A number
   /// that was given out still comes, if need be with an empty record.
   void forget(std::string_view group);
-  /// The group goes on from there: what was to become of messages before it is over.
-  /// Acknowledgements stay; they change nothing any more.
+  /// As the function of that name, in all that is gathered for the group.
   void forget_below(std::string_view group, message_offset target);
   /// The oldest record, which is then closed; none: nothing is gathered.
   [[nodiscard]] std::optional<proposal> next();

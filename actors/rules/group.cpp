@@ -95,7 +95,7 @@ effect group::fail(const attempt_failed& what) {
 }
 
 effect group::bury(const dead_letter& what) {
-  if (settled_.add({what.offset, message_offset{what.offset.value + 1}}) == 0)
+  if (settled_.add(just(what.offset)) == 0)
     return effect::none;
   attempts_.erase(what.offset);
   dead_letters_.emplace(what.offset, what.died);
@@ -122,7 +122,7 @@ std::vector<offset_range> group::seek(message_offset target, const offset_set& m
       again.remove(each.offsets);
   }
   for (const auto& [offset, died] : dead_letters_)
-    again.remove({offset, message_offset{offset.value + 1}});
+    again.remove(just(offset));
   for (const auto& range : again.ranges())
     counts_.reopened += settled_.remove(range);
   return again.ranges();

@@ -6,10 +6,6 @@
 #include <utility>
 
 namespace waybill {
-namespace {
-offset_range just(message_offset offset) { return {offset, message_offset{offset.value + 1}}; }
-} // namespace
-
 key_order::turn key_order::enter(message_offset offset, key_number key) {
   WAYBILL_ASSERT(key != key_number{} && !turn_of(offset));
   auto& state = keys_[key];

@@ -290,12 +290,10 @@ void chain_walk::finish() {
 
 namespace {
 
-offset_range one(message_offset at) { return {at, message_offset{at.value + 1}}; }
-
 offset_set dead_of(const group_snapshot& group) {
   offset_set dead;
   for (const auto& each : group.dead_letters)
-    add_behind(dead, one(each.first));
+    add_behind(dead, just(each.first));
   return dead;
 }
 /// What the group has not settled of the messages before `end`.
@@ -341,7 +339,7 @@ void auditor::impl::check_dead_letters(const group_snapshot& group, const offset
   std::vector<offset_range> stored;
   if (const auto found = dead_letters.find(group.group); found != dead_letters.end())
     for (const auto each : found->second)
-      stored.push_back(one(each));
+      stored.push_back(just(each));
   const auto stored_set = to_set(stored), expected = dead_of(group);
   auto missing = without(expected, stored_set), extra = without(stored_set, expected);
   if (later) {

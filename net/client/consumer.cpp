@@ -34,8 +34,6 @@ consume_options sane(consume_options o) {
   return o;
 }
 
-offset_range just(const message& m) { return {m.offset(), message_offset{m.offset().value + 1}}; }
-
 } // namespace
 
 message consumer_impl::make(const std::string& topic, std::uint32_t partition,
@@ -101,7 +99,7 @@ std::optional<message> consumer::impl::pop(steady_time now) {
     if (lease_.count() > 0 && age > lease_ / 2)
       order({.kind = settling::extend,
              .partition = first.content.partition(),
-             .ranges = {just(first.content)},
+             .ranges = {just(first.content.offset())},
              .reason = {}}); // whoever takes it has a whole lease, nearly
     return std::move(first.content);
   }
@@ -189,7 +187,7 @@ void consumer::impl::add_ack(const message& m, std::shared_ptr<std::promise<resu
   if (!bundle.ranges.empty() && bundle.ranges.back().end == m.offset())
     ++bundle.ranges.back().end.value;
   else
-    bundle.ranges.push_back(just(m));
+    bundle.ranges.push_back(just(m.offset()));
   ++bundle.acks;
   ++bundle.rounds[round_];
   ++unsettled_[round_];
@@ -224,7 +222,7 @@ void consumer::impl::nack(const message& m, const std::string& reason,
   queue_.forget(m.partition(), m.offset());
   order({.kind = settling::nack,
          .partition = m.partition(),
-         .ranges = {just(m)},
+         .ranges = {just(m.offset())},
          .reason = reason.substr(0, client_parts::text_bytes_max),
          .delay_ms = delay ? std::max<std::int64_t>(delay->count(), 0) : -1});
 }
@@ -232,7 +230,7 @@ void consumer::impl::nack(const message& m, const std::string& reason,
 void consumer::impl::extend(const message& m, milliseconds lease) {
   order({.kind = settling::extend,
          .partition = m.partition(),
-         .ranges = {just(m)},
+         .ranges = {just(m.offset())},
          .reason = {},
          .lease_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(lease.count(), 0))});
 }
@@ -240,8 +238,10 @@ void consumer::impl::extend(const message& m, milliseconds lease) {
 void consumer::impl::give_back(const message& m) {
   const std::lock_guard lock{mutex_};
   queue_.forget(m.partition(), m.offset());
-  order(
-      {.kind = settling::give_back, .partition = m.partition(), .ranges = {just(m)}, .reason = {}});
+  order({.kind = settling::give_back,
+         .partition = m.partition(),
+         .ranges = {just(m.offset())},
+         .reason = {}});
 }
 
 void consumer::impl::wait_for_acks(std::unique_lock<std::mutex>& lock, steady_time until) {

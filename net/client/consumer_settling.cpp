@@ -301,15 +301,14 @@ void consumer::impl::keep_leases() {
       if (now - each.renewed_at < lease_ / 3)
         return true;
       const auto at = each.content.offset();
-      (is_used ? longer : back)[each.content.partition()].push_back(
-          {at, message_offset{at.value + 1}});
+      (is_used ? longer : back)[each.content.partition()].push_back(just(at));
       return is_used;
     });
     for (auto& [where, renewed_at] : worked_on_) {
       if (now - renewed_at < lease_ / 3)
         continue;
       renewed_at = now;
-      longer[where.first].push_back({where.second, message_offset{where.second.value + 1}});
+      longer[where.first].push_back(just(where.second));
     }
     keep_at_ = now + std::max<steady_clock::duration>(lease_ / 4, keep_interval_min);
   }

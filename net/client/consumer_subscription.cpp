@@ -324,7 +324,7 @@ void consumer::impl::enqueue(std::vector<queued> fresh) {
         queue_.push(std::move(each));
       } else {
         const auto at = each.content.offset();
-        excess[each.content.partition()].push_back({at, message_offset{at.value + 1}});
+        excess[each.content.partition()].push_back(just(at));
       }
     }
     changed_.notify_all();

@@ -120,7 +120,7 @@ public:
   kj::Promise<void> nack(NackContext context) override {
     const auto params = context.getParams();
     const message_offset offset{params.getOffset()};
-    settle_request what{0, {}, settle_kind::nack, {{offset, message_offset{offset.value + 1}}}};
+    settle_request what{0, {}, settle_kind::nack, {just(offset)}};
     if (params.getDelayMs() >= 0)
       what.span = milliseconds{params.getDelayMs()};
     what.reason = read(params.getReason());
