@@ -11,7 +11,6 @@ import argparse
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -20,29 +19,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "system"))
 import programs  # noqa: E402
 
-say = programs.say
-
-
-def must(what, condition, found=None):
-    if not condition:
-        sys.exit(f"not true: {what}" + ("" if found is None else f"; found: {found}"))
-
-
-def run(*words, **options):
-    """@returns the exit status, and all that it said"""
-    done = subprocess.run(list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=300, **options)
-    return done.returncode, done.stdout
-
-
-def succeed(*words, **options):
-    status, text = run(*words, **options)
-    must(f"{' '.join(map(str, words))} succeeds", status == 0, text)
-    return text
+say, must, run, try_run = programs.say, programs.must, programs.run, programs.try_run
 
 
 def install(build, prefix, *words):
-    return succeed("cmake", "--install", build, "--prefix", prefix, *words)
+    return run("cmake", "--install", build, "--prefix", prefix, *words)
 
 
 class Project:
@@ -57,7 +38,7 @@ class Project:
                  f"-DCMAKE_PREFIX_PATH={self.prefix}", f"-DPART={self.part}", "-DWANTED_VERSION=0.1"]
         if shutil.which("ccache"):
             words.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
-        return run(*words, *flags)
+        return try_run(*words, *flags)
 
     def refusal(self, *flags):
         """What CMake says when it must not go on."""
@@ -70,7 +51,7 @@ class Project:
         status, text = self.configure()
         must(f"the project of a user of waybill::{self.part} is configured", status == 0, text)
         environment = dict(os.environ, CCACHE_BASEDIR=str(self.work), CCACHE_NOHASHDIR="1")
-        succeed("cmake", "--build", self.directory, env=environment)
+        run("cmake", "--build", self.directory, env=environment)
         return self.directory / "user_program"
 
 
@@ -108,7 +89,7 @@ def a_client_alone(prefix, work):
     """Built where neither CAF nor LevelDB can be found; its node is the installed one."""
     project = Project(prefix, work, "client")
     program = project.build()
-    links = succeed("ldd", program)
+    links = run("ldd", program)
     must("a client is linked neither with CAF nor with LevelDB",
          "libcaf" not in links and "libleveldb" not in links, links)
     port = programs.free_port()
@@ -116,9 +97,9 @@ def a_client_alone(prefix, work):
                          f"--config-file={prefix}/etc/waybill/waybilld.ini")
     node.start()
     try:
-        said = succeed(program, f"127.0.0.1:{port}")
+        said = run(program, f"127.0.0.1:{port}")
         must("its message went through", said.endswith("two boxes\n"), said)
-        books = succeed(prefix / "bin" / "waybill", "--server", f"127.0.0.1:{port}", "audit", "--json")
+        books = run(prefix / "bin" / "waybill", "--server", f"127.0.0.1:{port}", "audit", "--json")
         must("the books balance", '"balances":true' in books, books)
         node.stop()
     finally:
@@ -128,7 +109,7 @@ def a_client_alone(prefix, work):
 
 def a_node_of_ones_own(prefix, work):
     program = Project(prefix, work, "node").build()
-    said = succeed(program, work / "own-data")
+    said = run(program, work / "own-data")
     must("its message went through its own node", said.endswith("two boxes, of 1 topic\n"), said)
     say("a program with a node in it publishes and consumes")
 

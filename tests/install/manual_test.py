@@ -22,23 +22,12 @@ import tempfile
 import termios
 import time
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "system"))
+import programs  # noqa: E402
+
+say, must, run = programs.say, programs.must, programs.run
 PATIENCE = 60  # seconds for what a shell will say
-
-
-def say(text):
-    print(text, flush=True)
-
-
-def must(what, condition, found=None):
-    if not condition:
-        sys.exit(f"not true: {what}" + ("" if found is None else f"; found: {found}"))
-
-
-def run(*words, **options):
-    done = subprocess.run(list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=120, **options)
-    must(f"{' '.join(map(str, words))} succeeds", done.returncode == 0, done.stdout)
-    return done.stdout
 
 
 class Command:

@@ -23,20 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "system"))
 import programs  # noqa: E402
 
-say = programs.say
-
-
-def must(what, condition, found=None):
-    if not condition:
-        sys.exit(f"not true: {what}" + ("" if found is None else f"; found: {found}"))
-
-
-def run(*words, **options):
-    """@returns what it printed. It must succeed."""
-    done = subprocess.run(list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=300, **options)
-    must(f"{' '.join(map(str, words))} succeeds", done.returncode == 0, done.stdout)
-    return done.stdout
+say, must, run = programs.say, programs.must, programs.run
 
 
 class Package:

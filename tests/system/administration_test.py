@@ -3,22 +3,14 @@
 
 Example: tests/system/administration_test.py --bin build/release/apps
 """
-import argparse
 import json
-import pathlib
 import sys
-import tempfile
 import time
 
 sys.dont_write_bytecode = True
 import programs  # noqa: E402  (beside this file)
 
-say = programs.say
-
-
-def must(what, condition, found=None):
-    if not condition:
-        sys.exit(f"not true: {what}" + ("" if found is None else f"; found: {found!r}"))
+say, must = programs.say, programs.must
 
 
 def refused(cli, code, *words):
@@ -107,24 +99,12 @@ def receipts_with_empty_lines(cli, work):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=pathlib.Path, required=True, help="the build's apps folder")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="waybill-administration-") as directory:
-        work = pathlib.Path(directory)
-        port = programs.free_port()
-        node = programs.Node(options.bin, work / "data", port, work / "node.log")
-        node.start()
-        try:
-            cli = programs.CommandLine(options.bin, port)
-            groups_that_do_not_exist(cli)
-            spans(cli)
-            groups_that_go(cli)
-            wrong_usage(cli)
-            receipts_with_empty_lines(cli, work)
-            node.stop()
-        finally:
-            node.kill_if_alive()
+    with programs.a_node(programs.parse_bin(__doc__), "administration") as (cli, work):
+        groups_that_do_not_exist(cli)
+        spans(cli)
+        groups_that_go(cli)
+        wrong_usage(cli)
+        receipts_with_empty_lines(cli, work)
 
 
 if __name__ == "__main__":

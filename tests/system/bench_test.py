@@ -4,19 +4,16 @@ with each other. How fast it is, is not looked at.
 
 Example: tests/system/bench_test.py --bin build/release/apps
 """
-import argparse
 import json
 import os
-import pathlib
 import signal
 import sys
-import tempfile
 import time
 
 sys.dont_write_bytecode = True
 import programs  # noqa: E402  (beside this file)
 
-say = programs.say
+say, must = programs.say, programs.must
 
 # What the rows of tests/peers have, from its driver and from its script.
 PEERS_FIELDS = {"peer", "version", "nodes", "durability", "fsync_before_confirm", "workload", "message_bytes",
@@ -31,11 +28,6 @@ RUNS = {
     "paced": ("W3-paced-500/s", ("--rate", "500", "--messages", "500")),
     "fan-in": ("W4-fan-in-3x3", ("--producers", "3", "--seconds", "1", "--warm-up", "200ms")),
 }
-
-
-def must(what, condition, found=None):
-    if not condition:
-        sys.exit(f"not true: {what}" + ("" if found is None else f"; found: {found!r}"))
 
 
 def near(one, other, share=0.02):
@@ -111,22 +103,10 @@ def broken_off(cli, work):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=pathlib.Path, required=True, help="the build's apps folder")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="waybill-bench-") as directory:
-        work = pathlib.Path(directory)
-        port = programs.free_port()
-        node = programs.Node(options.bin, work / "data", port, work / "node.log")
-        node.start()
-        try:
-            cli = programs.CommandLine(options.bin, port)
-            all_at_once(cli, work)
-            for_people(cli, work)
-            broken_off(cli, work)
-            node.stop()
-        finally:
-            node.kill_if_alive()
+    with programs.a_node(programs.parse_bin(__doc__), "bench") as (cli, work):
+        all_at_once(cli, work)
+        for_people(cli, work)
+        broken_off(cli, work)
 
 
 if __name__ == "__main__":

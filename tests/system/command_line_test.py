@@ -3,7 +3,6 @@
 
 Example: tests/system/command_line_test.py --bin build/release/apps
 """
-import argparse
 import collections
 import datetime
 import json
@@ -15,12 +14,7 @@ import time
 sys.dont_write_bytecode = True
 import programs  # noqa: E402  (beside this file)
 
-say = programs.say
-
-
-def must(what, condition, found=None):
-    if not condition:
-        sys.exit(f"not true: {what}" + ("" if found is None else f"; found: {found!r}"))
+say, must = programs.say, programs.must
 
 
 def read_all(cli, topic, group):
@@ -274,29 +268,17 @@ def times(cli):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=pathlib.Path, required=True, help="the build's apps folder")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="waybill-command-line-") as directory:
-        work = pathlib.Path(directory)
-        port = programs.free_port()
-        node = programs.Node(options.bin, work / "data", port, work / "node.log")
-        node.start()
-        try:
-            cli = programs.CommandLine(options.bin, port)
-            keys_out_of_lines(cli, work)
-            another_input(cli, work)
-            a_trickle(cli)
-            commands_for_messages(cli, work)
-            ordered_group(cli)
-            chosen_letters(cli)
-            another_place(cli)
-            times(cli)
-            status, _ = cli.audit()
-            must("the books balance", status == 0)
-            node.stop()
-        finally:
-            node.kill_if_alive()
+    with programs.a_node(programs.parse_bin(__doc__), "command-line") as (cli, work):
+        keys_out_of_lines(cli, work)
+        another_input(cli, work)
+        a_trickle(cli)
+        commands_for_messages(cli, work)
+        ordered_group(cli)
+        chosen_letters(cli)
+        another_place(cli)
+        times(cli)
+        status, _ = cli.audit()
+        must("the books balance", status == 0)
 
 
 if __name__ == "__main__":

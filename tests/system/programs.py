@@ -1,4 +1,6 @@
-"""The programs of Waybill as processes, for the tests of this folder: a node, and the command line."""
+"""The programs of Waybill as processes, for the tests: a node, the command line; and what tests say."""
+import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -6,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 READER = pathlib.Path(__file__).resolve().parent.parent / "format" / "read_data_directory.py"
@@ -13,6 +16,34 @@ READER = pathlib.Path(__file__).resolve().parent.parent / "format" / "read_data_
 
 def say(text):
     print(text, flush=True)
+
+
+def must(what, condition, found=None):
+    """Ends the test unless it is so. `found`: what was there instead."""
+    if not condition:
+        sys.exit(f"not true: {what}" + ("" if found is None else
+                                        f"; found: {found if isinstance(found, str) else repr(found)}"))
+
+
+def try_run(*words, **options):
+    """@returns the exit status, and all that it said"""
+    done = subprocess.run(list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=300, **options)
+    return done.returncode, done.stdout
+
+
+def run(*words, **options):
+    """@returns all that it said. It must succeed."""
+    status, said = try_run(*words, **options)
+    must(f"{' '.join(map(str, words))} succeeds", status == 0, said)
+    return said
+
+
+def parse_bin(about):
+    """The one option of a test of built programs: @returns the folder of `--bin`"""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=pathlib.Path, required=True, help="the build's apps folder")
+    return parser.parse_args().bin
 
 
 def free_port():
@@ -95,6 +126,22 @@ class CommandLine:
         found = [json.loads(line) for line in done.stdout.splitlines()]
         return done.returncode, {(each["topic"], each["partition"]): each
                                  for each in found if "topic" in each}
+
+
+@contextlib.contextmanager
+def a_node(binaries, name):
+    """A node with an empty directory of its own, stopped cleanly afterwards. Gives the command line for it, and
+    the folder, in which a test may keep files."""
+    with tempfile.TemporaryDirectory(prefix=f"waybill-{name}-") as directory:
+        work = pathlib.Path(directory)
+        port = free_port()
+        node = Node(binaries, work / "data", port, work / "node.log")
+        node.start()
+        try:
+            yield CommandLine(binaries, port), work
+            node.stop()
+        finally:
+            node.kill_if_alive()
 
 
 def read_directory(directory):

@@ -7,7 +7,6 @@ part hangs, the node must not say that it is well.
 
 Example: tests/system/service_test.py --bin build/release/apps
 """
-import argparse
 import contextlib
 import ctypes
 import os
@@ -22,7 +21,7 @@ import time
 sys.dont_write_bytecode = True
 import programs  # noqa: E402  (beside this file)
 
-say = programs.say
+say, must = programs.say, programs.must
 PATIENCE = 60  # seconds for what will come
 WATCHDOG_SECONDS = 1
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
@@ -30,11 +29,6 @@ WALL = 0x40000000  # waitpid: any thread that is traced
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 libc.ptrace.restype = ctypes.c_long
-
-
-def must(what, condition, found=None):
-    if not condition:
-        sys.exit(f"not true: {what}" + ("" if found is None else f"; found: {found!r}"))
 
 
 class Manager:
@@ -143,9 +137,7 @@ def stops(manager, process):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=pathlib.Path, required=True, help="the build's apps folder")
-    options = parser.parse_args()
+    binaries = programs.parse_bin(__doc__)
     with tempfile.TemporaryDirectory(prefix="waybill-service-") as directory:
         work = pathlib.Path(directory)
         manager = Manager(work / "notify")
@@ -156,10 +148,10 @@ def main():
             environment = dict(os.environ, NOTIFY_SOCKET=str(work / "notify"), WATCHDOG_USEC=str(WATCHDOG_SECONDS * 1_000_000),
                                JOURNAL_STREAM=f"{here.st_dev}:{here.st_ino}")
             process = subprocess.Popen(
-                [options.bin / "waybilld" / "waybilld", f"--node.data-dir={work / 'data'}",
+                [binaries / "waybilld" / "waybilld", f"--node.data-dir={work / 'data'}",
                  f"--net.listen=127.0.0.1:{port}"], stdout=to, stderr=to, env=environment)
         try:
-            serves_and_is_well(manager, programs.CommandLine(options.bin, port))
+            serves_and_is_well(manager, programs.CommandLine(binaries, port))
             hangs(manager, process, log, "rpc", "the server's loop")
             hangs(manager, process, log, "caf.actor", "the storage writer")
             hangs(manager, process, log, "caf.multiplexer")
