@@ -96,23 +96,27 @@ std::string no_such_message(std::uint32_t position, std::uint32_t count) {
 /// Ten years: what is later is a mistake, and a sum of such spans stays far from any overflow.
 constexpr std::chrono::milliseconds span_max = std::chrono::days{3'653};
 
+template <class T>
+std::optional<T> unless_zero(T value) {
+  return value == T{} ? std::nullopt : std::optional{value};
+}
+
+/// One that is too long to be a span stays too long.
+std::chrono::milliseconds span_of(std::uint64_t ms) {
+  const auto longer = static_cast<std::uint64_t>(span_max.count()) + 1;
+  return std::chrono::milliseconds{std::min(ms, longer)};
+}
+
+wall_time moment_of(std::int64_t ms) { return wall_time{std::chrono::milliseconds{ms}}; }
+
 /// What is wrong with the times of one message; none: nothing.
-std::optional<std::string> objection_to(format::MessageTimes::Reader t) {
-  const auto longest = static_cast<std::uint64_t>(span_max.count());
-  if (t.getDeliverAt() != 0 && t.getDelayMs() != 0)
-    return "both a time to deliver it at and a delay: set one";
-  if (t.getExpires() != 0 && t.getTtlMs() != 0)
-    return "both a time at which it expires and one to live: set one";
-  if (t.getDelayMs() > longest || t.getTtlMs() > longest)
-    return "a delay or a time to live of more than ten years";
-  if (t.getDeliverAt() < 0 || t.getExpires() < 0)
-    return "a time before 1970";
-  constexpr auto latest = std::int64_t{253'402'300'800'000}; // the year 10,000
-  if (t.getDeliverAt() > latest || t.getExpires() > latest)
-    return "a time after the year 9999";
-  if (t.getDeliverAt() == 0 && t.getDelayMs() == 0 && t.getExpires() == 0 && t.getTtlMs() == 0)
+std::optional<std::string> objection_to_entry(format::MessageTimes::Reader t) {
+  const asked_times asked{
+      unless_zero(moment_of(t.getDeliverAt())), unless_zero(span_of(t.getDelayMs())),
+      unless_zero(moment_of(t.getExpires())), unless_zero(span_of(t.getTtlMs()))};
+  if (!asked.deliver_at && !asked.delay && !asked.expires && !asked.time_to_live)
     return "an entry among the times that sets none";
-  return std::nullopt;
+  return objection_to(asked);
 }
 
 /// How many messages have times. @errors `malformed_batch`, `bad_argument`
@@ -125,7 +129,7 @@ result<std::uint32_t> check_times(format::Batch::Reader batch, std::uint32_t mes
                      "the batch's times name position " + std::to_string(position) +
                          ", which is not one of its " + std::to_string(messages) +
                          " messages or not in order"};
-    if (const auto why = objection_to(each))
+    if (const auto why = objection_to_entry(each))
       return failure{ec::bad_argument, "message " + std::to_string(position + 1) +
                                            " of the batch's " + std::to_string(messages) + " has " +
                                            *why};
@@ -138,10 +142,28 @@ result<std::uint32_t> check_times(format::Batch::Reader batch, std::uint32_t mes
 wall_time time_of(std::int64_t absolute, std::uint64_t span, wall_time stamped) {
   if (span != 0)
     return stamped + std::chrono::milliseconds{span};
-  return wall_time{std::chrono::milliseconds{absolute}};
+  return moment_of(absolute);
 }
 
 } // namespace
+
+std::optional<std::string> objection_to(const asked_times& times) {
+  constexpr std::chrono::milliseconds least{1};
+  constexpr wall_time end = std::chrono::sys_days{std::chrono::year{10'000} / 1 / 1};
+  if (times.deliver_at && times.delay)
+    return "both a time to deliver it at and a delay: set one";
+  if (times.expires && times.time_to_live)
+    return "both a time at which it expires and one to live: set one";
+  for (const auto& span : {times.delay, times.time_to_live}) {
+    if (span && (*span < least || *span > span_max))
+      return "a delay or a time to live that is not between 1 ms and ten years";
+  }
+  for (const auto& at : {times.deliver_at, times.expires}) {
+    if (at && (*at <= wall_time{} || *at >= end))
+      return "a time that is not after 1970 and before the year 10000";
+  }
+  return std::nullopt;
+}
 
 result<timed_messages> times_of(std::string_view batch, message_offset first, wall_time stamped) {
   const auto read = [&](flat_message& in) -> result<timed_messages> {

@@ -5,6 +5,8 @@
 #include "storage/error.hpp"
 #include "storage/records.hpp"
 
+#include <optional>
+
 namespace waybill {
 
 [[nodiscard]] std::string encode(const delivery_record& r);
@@ -31,6 +33,16 @@ struct batch_limits {
   std::size_t messages_max = 0;
   std::size_t message_bytes_max = 0; ///< key, headers and body together
 };
+/// Times that are asked for with a message: of each pair one at most, spans from the entry's stamp
+/// on.
+struct asked_times {
+  std::optional<wall_time> deliver_at;
+  std::optional<milliseconds> delay;
+  std::optional<wall_time> expires;
+  std::optional<milliseconds> time_to_live;
+};
+/// What is wrong with them, to stand behind "the message has"; none: nothing.
+[[nodiscard]] std::optional<std::string> objection_to(const asked_times& times);
 struct checked_batch {
   std::uint32_t messages = 0;
   std::uint32_t timed = 0; ///< of them: with a time before which, or from which on, not to deliver

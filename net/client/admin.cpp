@@ -190,32 +190,6 @@ admin_answer<redriven> read_redriven(wire::RedriveOutcome::Reader outcome,
   return {std::move(r), false};
 }
 
-admin_answer<sought> read_sought(wire::SeekOutcome::Reader outcome) {
-  if (outcome.which() == wire::SeekOutcome::ERROR)
-    return refusal<sought>(outcome.getError());
-  if (outcome.which() != wire::SeekOutcome::OK)
-    return strange<sought>();
-  const auto ok = outcome.getOk();
-  return {sought{message_offset{ok.getOffset()}, ok.getSkipped(), ok.getReopened()}, false};
-}
-
-void write_target(wire::SeekTarget::Builder to, const seek_to& from) {
-  switch (from.where) {
-  case seek_to::kind::earliest:
-    to.setEarliest();
-    break;
-  case seek_to::kind::latest:
-    to.setLatest();
-    break;
-  case seek_to::kind::offset:
-    to.setOffset(from.offset.value);
-    break;
-  case seek_to::kind::time:
-    to.setTime(from.at.time_since_epoch().count());
-    break;
-  }
-}
-
 partition_books to_books(wire::PartitionBooks::Reader from) {
   partition_books b;
   b.partition = from.getPartition();
@@ -362,19 +336,6 @@ void client::delete_group(const std::string& topic, const std::string& group) {
                  return forgive(read_done(done), was_asked, ec::unknown_group);
                });
              });
-}
-
-sought client::seek_group(const std::string& topic, const std::string& group,
-                          std::uint32_t partition, const seek_to& target) {
-  return call<sought>(impl_->core, "seek_group",
-                      [topic, group, partition, target](wire::Session::Client session, bool) {
-                        auto request = session.seekGroupRequest();
-                        request.setTopic(topic);
-                        request.setGroup(group);
-                        request.setPartition(partition);
-                        write_target(request.initTarget(), target);
-                        return asked<sought>(std::move(request), read_sought);
-                      });
 }
 
 // ---- dead letters -----------------------------------------------------------------------------

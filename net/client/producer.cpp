@@ -2,6 +2,7 @@
 #include "net/client/producer_impl.hpp"
 
 #include "storage/assert.hpp"
+#include "storage/records_codec.hpp"
 
 #include <algorithm>
 #include <random>
@@ -94,30 +95,6 @@ void producer::impl::join(client_parts::link& net) {
 
 // ---- checks -----------------------------------------------------------------------------------
 
-namespace {
-
-/// What the node would refuse together with all else in the batch.
-std::optional<failure> objection_to_times(const outgoing_message& m) {
-  constexpr milliseconds least{1};
-  constexpr milliseconds longest = std::chrono::days{3'653};
-  const auto refuse = [](const char* what) { return failure{ec::bad_argument, what}; };
-  if (m.deliver_at && m.delay)
-    return refuse("a message has both a time to be delivered at and a delay: set one");
-  if (m.expires && m.time_to_live)
-    return refuse("a message has both a time at which it expires and one to live: set one");
-  for (const auto& span : {m.delay, m.time_to_live})
-    if (span && (*span < least || *span > longest))
-      return refuse("a message's delay or time to live is not between 1 ms and ten years");
-  for (const auto& at : {m.deliver_at, m.expires})
-    if (at && (*at <= wall_time{} ||
-               *at >= wall_time{std::chrono::sys_days{std::chrono::year{10'000} / 1 / 1}}))
-      return refuse("a message's time to be delivered or to expire is not after 1970 and before "
-                    "the year 10000");
-  return std::nullopt;
-}
-
-} // namespace
-
 std::optional<failure> producer::impl::objection(const outgoing_message& m,
                                                  std::size_t bytes) const {
   if (m.partition && *m.partition >= lanes_.size())
@@ -128,8 +105,9 @@ std::optional<failure> producer::impl::objection(const outgoing_message& m,
     return failure{ec::message_too_large, "a message of " + std::to_string(bytes) +
                                               " bytes is larger than the node takes (" +
                                               std::to_string(limits_.message_bytes_max) + ")"};
-  if (auto why = objection_to_times(m))
-    return why;
+  // Otherwise the node would refuse all else in the batch along with it.
+  if (const auto why = objection_to({m.deliver_at, m.delay, m.expires, m.time_to_live}))
+    return failure{ec::bad_argument, "a message has " + *why};
   const auto words = client_parts::empty_batch_words + client_parts::words_of(m);
   if (words * sizeof(capnp::word) > limits_.batch_bytes_max)
     return failure{ec::batch_too_large, "a message with so many headers makes a batch larger than "

@@ -276,6 +276,28 @@ TEST_CASE("a batch older than what the node remembers is never taken as new", "[
   CHECK(depot.log("lines", 0).size() == 5);
 }
 
+TEST_CASE("a message whose times contradict each other is refused alone", "[producer]") {
+  fake_depot depot{{.topics = {{"lines", 1}}}};
+  client c{depot.address(), quick()};
+  auto p = c.producer("lines");
+  const auto code_of = [&p](outgoing_message m) {
+    try {
+      p.send(std::move(m));
+    } catch (const unconfirmed_error& e) {
+      return e.code();
+    }
+    return ec::none;
+  };
+  const wall_time then{std::chrono::hours{1}};
+  CHECK(code_of({.deliver_at = then, .delay = 1s}) == ec::bad_argument);
+  CHECK(code_of({.expires = then, .time_to_live = 1s}) == ec::bad_argument);
+  CHECK(code_of({.delay = 0ms}) == ec::bad_argument);
+  CHECK(code_of({.time_to_live = std::chrono::years{11}}) == ec::bad_argument);
+  CHECK(code_of({.deliver_at = wall_time{}}) == ec::bad_argument);
+  CHECK(code_of({.delay = 1s, .expires = then}) == ec::none);
+  CHECK(depot.log("lines", 0).size() == 1);
+}
+
 TEST_CASE("numbers of the caller's own grow, and do not mix with ours", "[producer]") {
   fake_depot depot{{.topics = {{"lines", 1}}}};
   client c{depot.address(), quick()};
