@@ -99,9 +99,7 @@ caf::result<seek_result> partition_leader_state::seek(const std::string& group,
 void partition_leader_state::append_seek(const std::string& group, message_offset target,
                                          caf::typed_response_promise<seek_result> answer) {
   waiting who;
-  ++seeks_waiting;
   who.then = [this, group, answer](const failure* why) mutable {
-    --seeks_waiting;
     if (why)
       answer.deliver(to_error(*why));
     else if (last_seek)
@@ -110,8 +108,9 @@ void partition_leader_state::append_seek(const std::string& group, message_offse
       answer.deliver(
           to_error({ec::unknown_group, "group \"" + group + "\" was deleted meanwhile"}));
   };
-  append(entry_kind::group, 0,
-         shared_bytes{encode(group_record{group_action::seek, group, {}, target})}, std::move(who));
+  const group_record record{group_action::seek, group, {}, target};
+  append(entry_kind::group, 0, shared_bytes{encode(record)}, std::move(who));
+  rules->appended(record);
 }
 
 /// The store tells the messages; what the writer still has to write is waited for first.

@@ -198,7 +198,7 @@ void partition_leader_state::end_consumers() {
 /// What the rules want committed becomes an entry. Few at a time: acknowledgements that come while
 /// others are on their way to the disk share the next entry.
 void partition_leader_state::propose() {
-  while (proposals_waiting < proposals_max && seeks_waiting == 0) {
+  while (proposals_waiting < proposals_max && rules->may_propose()) {
     if (!filling)
       filling = rules->propose(now_of(*self), draw());
     if (!filling || !fill_letters())

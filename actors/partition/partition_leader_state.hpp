@@ -75,7 +75,6 @@ struct partition_leader_state {
       last_removed; ///< dead letters that the redrive applied last has removed
   /// What the seek applied last has done; none: its group was gone.
   std::optional<seek_result> last_seek;
-  std::size_t seeks_waiting = 0;   ///< appended and not committed: nothing is proposed meanwhile
   std::optional<proposal> filling; ///< waits for its dead letters' messages
   std::set<message_offset> reading;
   std::map<publisher_actor, publish_outcomes> answers; ///< of the entries that commit together

@@ -34,6 +34,7 @@ struct delivery::impl {
   gathering gathered;
   std::map<consumer_id, member*> consumers;
   std::vector<consumer_id> ended;
+  std::size_t seeks_appended = 0; ///< by this leader, and not applied
   std::set<message_offset> wanted;
   std::string last_group; ///< the last that something went out to: the one after it comes first
 
@@ -166,6 +167,8 @@ void delivery::impl::remove(const group_record& r) {
 /// What every group has settled by now may be gone, whether or not it is; so none of it comes
 /// again.
 void delivery::impl::seek(const group_record& r, const moment& now) {
+  if (seeks_appended > 0) // else it is another leader's
+    --seeks_appended;
   auto* const member = find(r.group);
   if (!member)
     return;
@@ -407,7 +410,15 @@ std::optional<milliseconds> delivery::next_tick() const {
   return next;
 }
 
+void delivery::appended(const group_record& r) {
+  impl_->seeks_appended += r.action == group_action::seek;
+}
+
+bool delivery::may_propose() const { return impl_->seeks_appended == 0; }
+
 std::optional<proposal> delivery::propose(const moment& now, double random) {
+  if (!may_propose())
+    return std::nullopt;
   for (auto& [name, each] : impl_->groups) {
     if (!impl_->begun)
       each.leading.begin(each.state, impl_->gathered, now, spread{random});

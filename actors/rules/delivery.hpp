@@ -166,9 +166,16 @@ public:
   /// When `tick` has something to do next; none: never.
   [[nodiscard]] std::optional<milliseconds> next_tick() const;
 
+  /// This leader has appended such a record. A seek stands between what was proposed before it and
+  /// what may be proposed after it is applied.
+  void appended(const group_record& r);
+  /// Not while a seek of this leader is appended and not applied: what is proposed then could reach
+  /// a message that another seek opens again. A proposal that came out before waits as well.
+  [[nodiscard]] bool may_propose() const;
   /// What was gathered and must be committed, the oldest first, in a record of bounded size: call
-  /// again until none is left. The first call takes over from earlier leaders; before it nothing is
-  /// delivered, and the entries of earlier epochs must have been applied.
+  /// again until none is left; none when it may not. The first call takes over from earlier
+  /// leaders; before it nothing is delivered, and the entries of earlier epochs must have been
+  /// applied.
   [[nodiscard]] std::optional<proposal> propose(const moment& now, double random);
 
   /// What must be known of a message before it goes out.

@@ -79,6 +79,7 @@ void history::groups_step() {
   if (r.action == group_action::create || r.action == group_action::update)
     ceiling = std::max(ceiling, r.policy.attempts_max);
   append(r);
+  leader_.appended(r);
 }
 
 void history::consumer_step() {

@@ -100,6 +100,10 @@ void history::expect_taken_over() {
 }
 
 bool history::propose_one() {
+  if (!leader_.may_propose()) {
+    MUST(!leader_.propose(now_, share()));
+    return false;
+  }
   expect_taken_over();
   auto p = leader_.propose(now_, share());
   more_gathered_ = p.has_value();
