@@ -7,6 +7,7 @@
 #include "actors/rules/near_limit.hpp"
 #include "config/limits.hpp"
 #include "storage/entry_cache.hpp"
+#include "storage/plain_batches.hpp"
 #include "storage/store.hpp"
 
 #include <caf/all.hpp>
@@ -30,6 +31,7 @@ struct node_context {
   bool development = false; ///< a single node without a coordinator
   const std::shared_ptr<store> data;
   entry_cache cache;
+  plain_batches plain{8u << 20}; ///< what pumps of all partitions take apart
   /// Bytes of entries that wait for the disk: counted by the leader that hands them to the storage
   /// writer, taken off by the writer. Leaders refuse beyond `pending_bytes_max`.
   std::atomic<std::uint64_t> pending_bytes{0};

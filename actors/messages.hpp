@@ -228,7 +228,7 @@ using settle_outcomes = std::vector<settle_outcome>;
 /// Messages of one entry on their way to one consumer.
 struct chunk {
   std::uint32_t partition = 0;
-  shared_bytes batch; ///< a serialised Batch
+  shared_bytes batch; ///< a serialised Batch; perhaps compressed, for who accepts that
   wall_time published{};
   struct message {
     message_offset offset;
@@ -500,6 +500,7 @@ struct subscribe_call {
   std::string topic, group, consumer;
   std::uint32_t credit_messages = 0;
   std::uint64_t credit_bytes = 0;
+  bool accepts_compressed = false; ///< else the node decompresses for it
 };
 
 /// SESSION SUPERVISOR: spawns and watches sessions; the way in for connections.

@@ -3,6 +3,7 @@
 #include "config/limits.hpp"
 
 #include "storage/assert.hpp"
+#include "storage/compression.hpp"
 
 #include <array>
 #include <charconv>
@@ -55,10 +56,11 @@ void add_net(keys& to) {
       count<g, &m::message_bytes_max>("net.message-bytes-max", "bytes", kib, 16 * mib,
                                       "What one message may weigh: key, headers and body together.",
                                       "The publish is refused with message_too_large.", answered));
-  to.push_back(
-      count<g, &m::batch_bytes_max>("net.batch-bytes-max", "bytes", kib + batch_overhead, 32 * mib,
-                                    "What one serialised batch of messages may weigh.",
-                                    "The publish is refused with batch_too_large.", answered));
+  to.push_back(count<g, &m::batch_bytes_max>(
+      "net.batch-bytes-max", "bytes", kib + batch_overhead, batch_bytes_most,
+      "What one serialised batch of messages may weigh, as it comes and when "
+      "it is decompressed.",
+      "The publish is refused with batch_too_large.", answered));
   to.push_back(count<g, &m::batch_messages_max>(
       "net.batch-messages-max", "messages", 1, 1'000'000, "How many messages one batch may carry.",
       "The publish is refused with limit_reached.", answered));
@@ -122,7 +124,7 @@ void add_storage_flow(keys& to) {
       "What is left waits for the next synced write.", none));
   to.push_back(count<g, &m::pending_bytes_max>(
       "storage.pending-bytes-max", "bytes", 64 * kib, 64 * gib,
-      "What waits in memory to be written, for all partitions together.",
+      "What waits in memory to be written, as it came, for all partitions together.",
       "A further publish is refused with overloaded and may be repeated.", near));
   to.push_back(count<g, &m::empty_below_percent>(
       "storage.empty-below-percent", "percent", 0, 90,
@@ -136,7 +138,8 @@ void add_storage_flow(keys& to) {
       near));
   to.push_back(count<g, &m::tail_bytes_max>(
       "storage.tail-bytes-max", "bytes", 0, 64 * gib,
-      "The newest entries kept in memory, for all partitions together.",
+      "The newest entries kept in memory, as they came and with 12 bytes for each message, for all "
+      "partitions together.",
       "The oldest of them leaves memory and is read from the journal when needed.", none));
   to.push_back(span<g, &m::request_timeout>(
       "storage.request-timeout", second, hour,
@@ -226,7 +229,7 @@ void add_delivery_bounds(keys& to) {
       "A greater grant is refused with limit_reached.", answered));
   to.push_back(count<g, &m::credit_bytes_max>(
       "delivery.credit-bytes-max", "bytes", kib, 64 * gib,
-      "How many bytes of messages one consumer may ask to hold unsettled at once.",
+      "How many bytes of messages, decompressed, one consumer may ask to hold unsettled at once.",
       "A greater grant is refused with limit_reached.", answered));
   to.push_back(span<g, &m::lease_max>(
       "delivery.lease-max", milliseconds{100}, 30 * day,

@@ -99,7 +99,7 @@ struct LoginOutcome {
 struct Limits {
   # What this node takes; beyond it, it refuses.
   messageBytesMax @0 :UInt32;     # key, headers and body of one message
-  batchBytesMax @1 :UInt32;       # a serialised Batch
+  batchBytesMax @1 :UInt32;       # a serialised Batch; of a compressed one, also what it becomes
   batchMessagesMax @2 :UInt32;
   inFlightMax @3 :UInt32;         # publish calls of one producer without an answer; further: overloaded
   rememberedBatches @4 :UInt32;   # per producer and partition: older repeats get tooOldToKnow
@@ -115,10 +115,13 @@ interface Session {
   # false (a reconnect): only if `instance` is still the holder, else `fenced`.
 
   subscribe @1 (topic :Text, group :Text, consumer :Text, creditMessages :UInt32,
-                creditBytes :UInt64, receiver :Receiver) -> (outcome :SubscribeOutcome);
+                creditBytes :UInt64, receiver :Receiver, acceptsCompressed :Bool = false)
+      -> (outcome :SubscribeOutcome);
   # Joins a group, which is created (starting at the earliest message) if it does not exist.
   # `consumer`: a name for people. Credit: the most messages, and bytes of messages, that this
   # consumer holds unsettled at once; one message is sent whatever its size when none is held.
+  # `acceptsCompressed`: chunks may carry batches as their producers compressed them. Else the node
+  # decompresses them. Credit counts the bytes of messages as they are when decompressed, either way.
 
   createTopic @2 (name :Text, partitions :UInt32) -> (outcome :Done);
   listTopics @3 () -> (outcome :TopicsOutcome);
@@ -184,7 +187,10 @@ struct OutOfService {
 interface Producer {
   publish @0 (partition :UInt32, number :UInt64, previous :UInt64, batch :Data)
       -> (outcome :PublishOutcome);
-  # `batch`: a serialised Batch of storage/format.capnp, as one flat array. `number` grows with every batch
+  # `batch`: a serialised Batch of storage/format.capnp, as one flat array; or that compressed: one frame
+  # of zstd (it begins with 28 b5 2f fd, which no flat array does), with its content size in its header,
+  # without a dictionary, and nothing behind it. It is stored, delivered and compared with repeats as
+  # the bytes that came. `number` grows with every batch
   # of this producer to this partition, gaps allowed; `previous`: the number sent to this partition
   # before, or what `last` told. A repeat with the same number and bytes gets the first one's receipt.
   # The answer comes when the batch is committed.
@@ -230,7 +236,7 @@ interface Receiver {
 
 struct Chunk {
   partition @0 :UInt32;
-  batch @1 :Data;                 # a serialised Batch
+  batch @1 :Data;                 # a serialised Batch; compressed (see `publish`) only for who accepts it
   published @2 :Int64;
   deliveries @3 :List(Delivery);
 }

@@ -40,6 +40,6 @@ For CMake's find_package(waybill): waybill::client, and waybill::node for a
 node in a program of one's own. With the Cap'n Proto schemas, for clients in
 other languages.")
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS
-    "libcapnp-dev (>= ${CapnProto_VERSION}), libcapnp-dev (<< ${CapnProto_VERSION}.1~), libxxhash-dev")
+    "libcapnp-dev (>= ${CapnProto_VERSION}), libcapnp-dev (<< ${CapnProto_VERSION}.1~), libxxhash-dev, libzstd-dev")
 set(CPACK_DEBIAN_DEV_PACKAGE_RECOMMENDS "libcaf-dev, libleveldb-dev, libsnappy-dev")
 include(CPack)

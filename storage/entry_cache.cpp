@@ -4,6 +4,12 @@
 
 namespace waybill {
 
+std::uint64_t bytes_held_by(const cached_entry& what) {
+  constexpr std::uint64_t message_bytes =
+      sizeof(decltype(what.sizes)::value_type) + sizeof(decltype(what.keys)::value_type);
+  return what.content.body.size() + message_bytes * what.content.message_count;
+}
+
 result<cached_entry_ptr> make_cached_entry(const entry& e) {
   auto made = std::make_shared<cached_entry>();
   made->content = e;
@@ -26,9 +32,9 @@ void entry_cache::put(const cached_entry_ptr& what) {
   const std::lock_guard lock{guard_};
   auto& held = entries_[at];
   if (held)
-    bytes_ -= held->content.body.size();
+    bytes_ -= bytes_held_by(*held);
   held = what;
-  bytes_ += what->content.body.size();
+  bytes_ += bytes_held_by(*what);
   by_age_.emplace_back(at, what);
   evict_over(bytes_max_);
 }
@@ -38,7 +44,7 @@ void entry_cache::evict_over(std::uint64_t bytes_max) {
     const auto& [at, what] = by_age_.front();
     // One that was put again, or forgotten, is no longer this one's to remove.
     if (const auto found = entries_.find(at); found != entries_.end() && found->second == what) {
-      bytes_ -= what->content.body.size();
+      bytes_ -= bytes_held_by(*what);
       entries_.erase(found);
     }
     by_age_.pop_front();
@@ -60,7 +66,7 @@ void entry_cache::forget(partition_id partition) {
   const std::lock_guard lock{guard_};
   auto each = entries_.lower_bound({partition, message_offset{}});
   while (each != entries_.end() && each->first.first == partition) {
-    bytes_ -= each->second->content.body.size();
+    bytes_ -= bytes_held_by(*each->second);
     each = entries_.erase(each);
   }
 }

@@ -18,17 +18,21 @@ namespace waybill {
 /// An entry with messages, and what its partition's leader has found out about it.
 struct cached_entry {
   entry content;
-  shared_bytes batch; ///< the serialised Batch, inside the entry's body where it can be
+  shared_bytes batch; ///< as it came, perhaps compressed; inside the entry's body where it can be
   std::vector<std::uint32_t>
       sizes; ///< bytes of each message; filled by the leader when it first delivers
   std::vector<std::uint64_t> keys; ///< numbers of their keys; likewise, for an ordered group
 };
 using cached_entry_ptr = std::shared_ptr<cached_entry>;
 
+/// Bytes that it keeps in memory: its body, and a size and a key for each message, which a
+/// compressed batch may have very many of.
+[[nodiscard]] std::uint64_t bytes_held_by(const cached_entry& what);
+
 /// The batch of an entry of kind `messages`, or of a redrive that sends back. @errors `damaged`
 [[nodiscard]] result<cached_entry_ptr> make_cached_entry(const entry& e);
 
-/// At most `bytes_max` of bodies; the oldest to come goes first. Any thread.
+/// At most `bytes_max` of what entries hold; the oldest to come goes first. Any thread.
 class entry_cache {
 public:
   explicit entry_cache(std::uint64_t bytes_max) : bytes_max_{bytes_max} {}

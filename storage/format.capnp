@@ -18,7 +18,8 @@ struct Message {
 }
 
 struct Batch {
-  # What a producer sends as one entry of the log: 1 to `net.batch-messages-max` messages.
+  # What a producer sends as one entry of the log: 1 to `net.batch-messages-max` messages. In its place
+  # may stand one frame of zstd that holds it.
   messages @0 :List(Message);
   times @1 :List(MessageTimes);   # of those messages that have any; positions ascend
 }

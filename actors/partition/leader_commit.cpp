@@ -3,6 +3,7 @@
 #include "actors/partition/partition_leader_state.hpp"
 #include "actors/rules/gathering.hpp"
 #include "storage/assert.hpp"
+#include "storage/compression.hpp"
 #include "storage/records_codec.hpp"
 
 namespace waybill {
@@ -86,17 +87,26 @@ void partition_leader_state::apply_messages(const entry& e, const waiting& who) 
   senders->apply(claim, position_of(e), e.first_offset, e.message_count, e.stamped);
   rules->apply_messages(offsets_of(e), std::nullopt);
   timed_appended -= who.timed;
-  if (const auto times = must(times_of(body.batch, e.first_offset, e.stamped)); !times.empty()) {
-    rules->apply_times(times, now_of(*self));
-    gauges->timed.rose(rules->timed_count());
-  }
+  const auto cached = must(make_cached_entry(e));
+  // One that was just published was counted by its session, so it need not be read again.
+  if (!who.batch_hash || who.timed > 0)
+    apply_times(*cached);
   confirmed += e.message_count;
-  args.node->cache.put(must(make_cached_entry(e)));
+  args.node->cache.put(cached);
   bool repeated = false;
   for (const auto& [publisher, question] : who.publishers) {
     answer(publisher, {question, {ec::none, {}}, e.first_offset, position_of(e), repeated});
     repeated = true;
   }
+}
+
+void partition_leader_state::apply_times(const cached_entry& what) {
+  const auto plain = must(plain_batch(what.batch));
+  const auto times = must(times_of(plain.view(), what.content.first_offset, what.content.stamped));
+  if (times.empty())
+    return;
+  rules->apply_times(times, now_of(*self));
+  gauges->timed.rose(rules->timed_count());
 }
 
 void partition_leader_state::apply_delivery(const entry& e, const waiting& who) {

@@ -35,7 +35,7 @@ void partition_leader_state::begin(const recovered_partition& found) {
   log.emplace(args.partition, args.leading, found);
   rules.emplace(bounds.delivery, state);
   senders.emplace(bounds.producers, state);
-  pump.emplace(args.partition, args.node->cache);
+  pump.emplace(args.partition, args.node->cache, args.node->plain);
   applied = state.at;
   applied_stamp = state.last_stamp;
   applied_offset = state.next_offset;

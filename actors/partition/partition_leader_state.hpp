@@ -113,6 +113,7 @@ struct partition_leader_state {
   void commit();
   void apply(const entry& e, const waiting& who);
   void apply_messages(const entry& e, const waiting& who);
+  void apply_times(const cached_entry& what);
   void apply_delivery(const entry& e, const waiting& who);
   void apply_group(const group_record& record);
   void applied_seek(const group_record& record, const std::optional<group_counts>& before);

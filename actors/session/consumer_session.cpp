@@ -2,6 +2,8 @@
 
 #include "actors/rules/credit_shares.hpp"
 #include "actors/session/topic_leaders.hpp"
+#include "storage/assert.hpp"
+#include "storage/compression.hpp"
 
 #include <algorithm>
 
@@ -154,7 +156,9 @@ struct consumer_session_state {
   std::vector<chunks> waiting; ///< came before every leader had joined it
 
   void deliver(chunks& what_came) {
-    for (const auto& c : what_came) {
+    for (auto& c : what_came) {
+      if (!what().accepts_compressed)
+        make_plain(c);
       for (const auto& m : c.messages)
         places[c.partition].held.insert_or_assign(m.offset, m.bytes);
       shares->delivered(c.partition, static_cast<std::uint32_t>(c.messages.size()));
@@ -164,6 +168,14 @@ struct consumer_session_state {
     else
       args.port->deliver(what().subscription, std::move(what_came));
     arm_tick();
+  }
+
+  /// For a client without zstd. Of a batch that goes out whole at least half is wanted, so that its
+  /// bytes are bounded by the credit like those of one that came plain.
+  static void make_plain(chunk& c) {
+    auto plain = plain_batch(c.batch);
+    WAYBILL_ASSERT(plain); // checked on arrival, and by its hash when it was read
+    c.batch = *std::move(plain);
   }
 
   void settle(call_id call, std::uint32_t partition, settle_request& request) {

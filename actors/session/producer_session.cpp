@@ -1,6 +1,7 @@
 #include "actors/session/producer_session.hpp"
 
 #include "actors/session/topic_leaders.hpp"
+#include "storage/compression.hpp"
 #include "storage/records_codec.hpp"
 
 #include <algorithm>
@@ -132,13 +133,22 @@ struct producer_session_state {
     return std::nullopt;
   }
 
+  /// A compressed batch is held to the bounds of a plain one, and by nothing but the answer here is
+  /// it told that it holds the latter: what was decompressed ends with the call.
+  [[nodiscard]] result<checked_batch> check(std::string_view batch) const {
+    const auto& limits = args.node->bounds.net;
+    const batch_limits bounds{limits.batch_messages_max, limits.message_bytes_max};
+    if (!is_compressed(batch))
+      return check_batch(batch, bounds);
+    const auto plain = decompress_batch(batch, limits.batch_bytes_max);
+    return plain ? check_batch(*plain, bounds) : plain.error();
+  }
+
   void publish(call_id call, std::uint32_t partition, batch_number number, batch_number previous,
                const shared_bytes& batch) {
-    const auto& limits = args.node->bounds.net;
     if (const auto why = refusal(partition, batch))
       return args.port->answer(call, *why);
-    const auto checked =
-        check_batch(batch.view(), {limits.batch_messages_max, limits.message_bytes_max});
+    const auto checked = check(batch.view());
     if (!checked)
       return args.port->answer(call, checked.error());
     auto& p = places[partition];

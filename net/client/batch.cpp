@@ -98,6 +98,20 @@ auto read_flat(kj::ArrayPtr<const kj::byte> bytes, Read how)
   }
 }
 
+result<std::vector<read_message>> read_plain(kj::ArrayPtr<const kj::byte> batch,
+                                             const std::vector<std::uint32_t>& positions) {
+  return read_flat(batch, [&positions](capnp::MessageReader& reader) {
+    const auto list = reader.getRoot<format::Batch>().getMessages();
+    std::vector<read_message> found;
+    found.reserve(std::min<std::size_t>(positions.size(), list.size()));
+    for (const auto position : positions) {
+      KJ_REQUIRE(position < list.size(), "it has no message at this place", position, list.size());
+      found.push_back(read(list[position]));
+    }
+    return found;
+  });
+}
+
 } // namespace
 
 std::size_t bytes_of(const outgoing_message& m) {
@@ -143,18 +157,24 @@ kj::Array<capnp::word> encode_batch(const std::vector<pending_message>& messages
   return flat;
 }
 
+kj::Array<const kj::byte> pack_batch(kj::Array<capnp::word> batch, batch_compressor* with) {
+  if (with) {
+    const auto plain = batch.asChars();
+    if (auto frame = with->compress({plain.begin(), plain.size()}))
+      return kj::heapArray(bytes_in(*frame));
+  }
+  const kj::ArrayPtr<const kj::byte> bytes = batch.asBytes();
+  return bytes.attach(kj::mv(batch));
+}
+
 result<std::vector<read_message>> read_batch(kj::ArrayPtr<const kj::byte> batch,
                                              const std::vector<std::uint32_t>& positions) {
-  return read_flat(batch, [&positions](capnp::MessageReader& reader) {
-    const auto list = reader.getRoot<format::Batch>().getMessages();
-    std::vector<read_message> found;
-    found.reserve(std::min<std::size_t>(positions.size(), list.size()));
-    for (const auto position : positions) {
-      KJ_REQUIRE(position < list.size(), "it has no message at this place", position, list.size());
-      found.push_back(read(list[position]));
-    }
-    return found;
-  });
+  const auto chars = batch.asChars();
+  if (const std::string_view bytes{chars.begin(), chars.size()}; is_compressed(bytes)) {
+    const auto plain = decompress_batch(bytes, batch_bytes_most);
+    return plain ? read_plain(bytes_in(*plain), positions) : plain.error();
+  }
+  return read_plain(batch, positions);
 }
 
 result<read_message> read_single(kj::ArrayPtr<const kj::byte> bytes) {

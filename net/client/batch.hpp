@@ -3,6 +3,7 @@
 #pragma once
 
 #include "net/client/core.hpp"
+#include "storage/compression.hpp"
 
 #include <capnp/message.h>
 #include <kj/array.h>
@@ -43,7 +44,7 @@ struct outgoing_batch {
   steady_time sent_at{};
   bool is_settled = false;
   failure last_error{ec::none, {}};
-  kj::Array<capnp::word> encoded; ///< from the first send on: a repeat has the same bytes
+  kj::Array<const kj::byte> encoded; ///< from the first send on: a repeat has the same bytes
 };
 
 /// Key, headers and body together: what the node's `messageBytesMax` bounds.
@@ -56,14 +57,20 @@ inline constexpr std::size_t empty_batch_words = 5;
 [[nodiscard]] kj::Array<capnp::word> encode_batch(const std::vector<pending_message>& messages,
                                                   std::size_t words);
 
+/// The bytes to send: the batch, compressed if that makes it smaller.
+/// @param with none: it goes plain
+[[nodiscard]] kj::Array<const kj::byte> pack_batch(kj::Array<capnp::word> batch,
+                                                   batch_compressor* with);
+
 /// A message read from a delivered batch.
 struct read_message {
   std::string key;
   headers content_headers;
   std::string body;
 };
-/// The messages at `positions`, each a copy.
-/// @errors `malformed_batch`: not a Batch, or a position that is none of it
+/// The messages at `positions` of a batch that may be compressed, each a copy.
+/// @errors `malformed_batch`: not a Batch, or a position that is none of it; `batch_too_large`: it
+/// would be larger, decompressed, than any that a node takes
 [[nodiscard]] result<std::vector<read_message>>
 read_batch(kj::ArrayPtr<const kj::byte> batch, const std::vector<std::uint32_t>& positions);
 /// A serialised Message. @errors `malformed_batch`

@@ -76,12 +76,21 @@ struct client_options {
   std::function<void(const std::string&)> log{};
 };
 
+enum class compression : std::uint8_t { none, zstd };
+
 struct producer_options {
   std::string name{}; ///< empty: random, for this object's life
   retry_policy retry{};
-  milliseconds linger{2}; ///< how long a batch waits for more messages
-  std::size_t batch_bytes_max = 256 * 1024;
+  milliseconds linger{2};                   ///< how long a batch waits for more messages
+  std::size_t batch_bytes_max = 256 * 1024; ///< before it is compressed
   std::uint32_t batch_messages_max = 1'000;
+  /// Whether batches are compressed: once, in the library's thread; the node stores and delivers
+  /// them as they are. One that would not get smaller goes plain, and so do all that the caller
+  /// numbers: another process, that repeats one, must send the same bytes, and another version of
+  /// zstd would make others.
+  waybill::compression compression = compression::none;
+  int compression_level = 3;             ///< of zstd: from 1, the fastest, to 19, the smallest
+  std::size_t compress_from_bytes = 512; ///< batches of fewer bytes go plain
   std::size_t waiting_bytes_max = 64 * 1024 * 1024; ///< sends block beyond it
   std::uint32_t waiting_messages_max = 4'000;       ///< not yet confirmed; sends block beyond it
   std::uint32_t batches_in_flight_max = 8;          ///< per partition, in order

@@ -122,6 +122,7 @@ void consumer::impl::subscribe_now() {
   request.setCreditMessages(options_.credit_messages);
   request.setCreditBytes(options_.credit_bytes);
   request.setReceiver(kj::heap<receiver>(weak_from_this(), generation));
+  request.setAcceptsCompressed(true);
   is_asking_ = true;
   told_lost_ = false;
   const auto id = ++asked_;

@@ -38,6 +38,8 @@ producer_options sane(producer_options o) {
   o.waiting_messages_max = std::max(o.waiting_messages_max, 1u);
   o.batches_in_flight_max = std::max(o.batches_in_flight_max, 1u);
   o.linger = std::max(o.linger, milliseconds{0});
+  o.compression_level =
+      std::clamp(o.compression_level, compression_level_min, compression_level_max);
   o.retry.interval = std::max(o.retry.interval, milliseconds{1});
   o.retry.attempt_timeout = std::max(o.retry.attempt_timeout, milliseconds{1});
   o.retry.delivery_timeout = std::max(o.retry.delivery_timeout, milliseconds{1});

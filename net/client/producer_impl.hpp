@@ -118,6 +118,7 @@ private:
   void confirm(const batch_handle& b, wire::PublishOutcome::Ok::Reader ok);
   void retry_or_give_up(lane& l, const batch_handle& b, steady_time when);
   void give_up(lane& l, const batch_handle& b, failure why);
+  [[nodiscard]] kj::Array<const kj::byte> encode(const client_parts::outgoing_batch& b);
   static std::optional<std::size_t> place_of(const lane& l, const batch_handle& b);
   [[nodiscard]] failure expired_failure(const client_parts::outgoing_batch& b) const;
   [[nodiscard]] steady_time next_wake(steady_time linger_due) const;
@@ -181,6 +182,7 @@ private:
   std::optional<steady_time> open_at_;
   std::optional<wire::Producer::Client> holder_;
   std::unique_ptr<client_parts::waker> waker_;
+  std::optional<batch_compressor> compressor_; ///< from the first batch on that it is wanted for
 };
 
 } // namespace waybill

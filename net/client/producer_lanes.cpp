@@ -215,22 +215,33 @@ void producer::impl::number(lane& l, std::size_t at) {
   WAYBILL_ASSERT(b.previous < b.number);
 }
 
+kj::Array<const kj::byte> producer::impl::encode(const outgoing_batch& b) {
+  const auto bytes = b.words * sizeof(capnp::word);
+  const bool is_wanted = options_.compression == compression::zstd && !b.is_numbered &&
+                         bytes >= options_.compress_from_bytes;
+  if (is_wanted && !compressor_)
+    compressor_.emplace(options_.compression_level);
+  return client_parts::pack_batch(client_parts::encode_batch(b.messages, b.words),
+                                  is_wanted ? &*compressor_ : nullptr);
+}
+
 void producer::impl::send(lane& l, std::size_t at, steady_time now) {
   const auto b = l.queue[at];
   number(l, at);
   if (b->encoded.size() == 0)
-    b->encoded = client_parts::encode_batch(b->messages, b->words);
+    b->encoded = encode(*b);
   b->was_sent = true;
   b->sent_at = now;
   b->current_send = ++sends_;
   ++b->sends;
   ++b->open_ends;
   ++calls_;
-  auto request = holder_->publishRequest(capnp::MessageSize{b->encoded.size() + 32, 1});
+  auto request =
+      holder_->publishRequest(capnp::MessageSize{b->encoded.size() / sizeof(capnp::word) + 32, 1});
   request.setPartition(b->partition);
   request.setNumber(b->number.value);
   request.setPrevious(b->previous.value);
-  request.setBatch(b->encoded.asBytes());
+  request.setBatch(b->encoded);
   const auto answered_one = [this, session = session_] {
     if (session == session_ && calls_ > 0)
       --calls_;

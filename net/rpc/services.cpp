@@ -234,7 +234,7 @@ public:
     caf::anon_send(supervisor, atom::subscribe_v, over_->port(), call.id,
                    subscribe_call{id, read(params.getTopic()), read(params.getGroup()),
                                   read(params.getConsumer()), params.getCreditMessages(),
-                                  params.getCreditBytes()});
+                                  params.getCreditBytes(), params.getAcceptsCompressed()});
     return call.answer.then([this, context, id](client_answer what) mutable {
       auto outcome = context.getResults().initOutcome();
       const auto* found = std::get_if<subscribed>(&what);

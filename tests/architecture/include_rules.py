@@ -17,9 +17,11 @@ FOLDERS = ["apps", "actors", "config", "examples", "net", "storage", "tests"]
 # What everybody shares: plain values, no I/O.
 NOUNS = {
     "storage/assert.hpp",
+    "storage/compression.hpp",
     "storage/entry.hpp",
     "storage/entry_cache.hpp",
     "storage/error.hpp",
+    "storage/plain_batches.hpp",
     "storage/records.hpp",
     "storage/records_codec.hpp",
     "storage/types.hpp",
@@ -49,6 +51,7 @@ LIBRARIES = {
                     r"net/|storage/.*\.cpp$|storage/flat_message\.hpp$|tests/"),
     "LevelDB": (r"leveldb/", r"storage/.*\.cpp$|tests/"),
     "ZooKeeper": (r"zookeeper/", r"actors/coordination/.*\.cpp$|tests/"),
+    "zstd": (r"zstd.*\.h$", r"storage/.*\.cpp$|tests/"),
 }
 
 # Who must not reach a library, over however many headers of ours.

@@ -10,7 +10,7 @@ Opening a LevelDB database may rewrite its log, so give it a copy of a directory
     cp -a waybill-data /var/tmp/copy && tests/format/read_data_directory.py /var/tmp/copy
 
 With --json: one object, with the totals of each partition and the faults. Needs Debian's
-python3-plyvel and python3-xxhash. Exit status: 0 all is whole, 1 something is not, 2 usage.
+python3-plyvel, python3-xxhash and python3-zstandard. Exit status: 0 all is whole, 1 something is not, 2 usage.
 """
 
 import collections
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import plyvel
 import xxhash
+import zstandard
 
 Entry = collections.namedtuple(
     "Entry", "partition index epoch kind first_offset messages stamp previous hash body sequence")
@@ -183,15 +184,32 @@ def read_entry(sequence, value):
                  value[88:], sequence)
 
 
+def plain_batch(batch):
+    """Section 5: what a compressed batch holds; a plain one as it is."""
+    if batch[:4] != b"\x28\xb5\x2f\xfd":
+        return batch
+    try:
+        head = zstandard.get_frame_parameters(batch)
+        if head.content_size > 32 << 20 or head.dict_id != 0:
+            raise ValueError("a frame without a size, with one beyond 32 MiB, or with a dictionary")
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        plain = frame.decompress(batch)
+    except zstandard.ZstdError as why:
+        raise ValueError(f"a frame that is not whole: {why}") from None
+    if not frame.eof or frame.unused_data or len(plain) != head.content_size:
+        raise ValueError("a frame that is cut short, is not alone, or has another size")
+    return plain
+
+
 def check_body(e):
     """Section 5: as many messages as the header says, and a publish body that is one."""
     batch = b""
     if e.kind == 2:
         name, size = struct.unpack_from("<II", e.body, 24)
         at = 32 + (name + 7) // 8 * 8
-        batch = e.body[at:]
-        if len(batch) != size:
+        if len(e.body) - at != size:
             raise ValueError("the batch has another size than its body says")
+        batch = plain_batch(e.body[at:])
     elif e.kind == 6:
         record = Capnp(e.body)
         batch = record.data(record.pointer(record.root(), 2))
