@@ -3,6 +3,7 @@
 
 #include "apps/waybill/output.hpp"
 #include "apps/waybill/text.hpp"
+#include "storage/compression.hpp"
 
 #include <array>
 #include <charconv>
@@ -66,6 +67,30 @@ CLI::Option* add_when(CLI::App& app, const std::string& names, std::optional<whe
                                   "2026-01-31T12:00:00Z, not `" +
                                   text + "`";
   });
+}
+
+CLI::Option* add_compress(CLI::App& app, int& level) {
+  const auto usual = producer_options{}.compression_level;
+  const CLI::callback_t take = [&level, usual](const CLI::results_t& given) {
+    level = given.back() == "true" ? usual : std::stoi(given.back());
+    return true;
+  };
+  const auto range = whole_number(compression_level_min, compression_level_max);
+  return app
+      .add_option("--compress", take,
+                  "Compress batches with zstd; --compress=LEVEL: from 1, the fastest, to 19, the "
+                  "smallest (" +
+                      std::to_string(usual) + ")")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->expected(0) // a flag: what it is without a value is `true`
+      ->check([range](std::string text) { return text == "true" ? std::string{} : range(text); });
+}
+
+void compress(producer_options& options, int level) {
+  if (level == 0)
+    return;
+  options.compression = compression::zstd;
+  options.compression_level = level;
 }
 
 CLI::Validator whole_number(std::uint64_t low, std::uint64_t high) {

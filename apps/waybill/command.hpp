@@ -58,6 +58,11 @@ CLI::Option* add_duration(CLI::App& app, const std::string& names,
 /// Likewise, or a time.
 CLI::Option* add_when(CLI::App& app, const std::string& names, std::optional<when>& target,
                       const std::string& description);
+/// `--compress` or `--compress=LEVEL`: a flag, so that the word behind it is never taken for its
+/// level. `level`: 0 as long as it is not given.
+CLI::Option* add_compress(CLI::App& app, int& level);
+/// As that was asked for.
+void compress(producer_options& options, int level);
 /// @throws client_error `unknown_group`: the topic has none of that name; `partition_offline`: a
 /// partition that does not answer may know it
 [[nodiscard]] group_info find_group(client& depot, const std::string& topic,

@@ -20,7 +20,7 @@ namespace {
 constexpr const char* explanation =
     R"(Example:
   waybill publish orders orders.txt --key shop-7 --receipts receipts.txt
-  waybill publish orders orders.csv --key-field 2 --separator ,
+  waybill publish orders orders.csv --key-field 2 --separator , --compress
   waybill publish reminders mail.txt --deliver-at 2026-01-31T08:00:00+01:00 --expires 3d
   generate | waybill publish orders --header source=till --unconfirmed lost.txt
   waybill publish orders orders.txt --producer import-2026-01     (run it again after a crash)
@@ -35,6 +35,10 @@ or with nothing in it, is sent without a key, and counted.
 --deliver-at and --expires take a time (local, unless it ends in Z or an offset), or a span that runs from
 the moment at which the node takes the message, by the node's clock. What has expired before a group
 acknowledged it becomes a dead letter of that group, `expired`; nothing is dropped.
+
+--compress makes batches smaller before they are sent, and the node stores and delivers them as they are;
+text becomes a third to a tenth of itself. A batch that would not get smaller goes as it is. Not with
+--producer: what a later run repeats must be the same bytes, and another version of zstd would make others.
 
 --producer NAME makes the publish resumable. Lines are numbered from 1 and dealt to the partitions in
 blocks of 1,000, or by their keys; the node tells how far it has each partition, those lines are passed over, and the
@@ -63,6 +67,7 @@ struct settings {
   std::optional<when> deliver_at, expires;
   bool whole = false;
   std::uint32_t attempts = 4;
+  int compress_level = 0; ///< 0: not at all
   std::optional<milliseconds> retry_interval, attempt_timeout, delivery_timeout;
 };
 
@@ -107,6 +112,7 @@ headers parse_headers(const std::vector<std::string>& texts) {
 producer_options options_of(const settings& s) {
   producer_options options;
   options.name = s.producer;
+  compress(options, s.compress_level);
   options.retry.retries = s.attempts - 1;
   options.retry.interval = s.retry_interval.value_or(options.retry.interval);
   options.retry.attempt_timeout = s.attempt_timeout.value_or(options.retry.attempt_timeout);
@@ -328,7 +334,8 @@ void add_publish_command(CLI::App& app, context& c) {
       ->allow_extra_args(false);
   add_when(*command, "--deliver-at", s->deliver_at, "Not delivered before");
   add_when(*command, "--expires", s->expires, "A dead letter from then on, unless acknowledged");
-  command->add_option("--producer", s->producer, "Resumable, under this name: see below");
+  command->add_option("--producer", s->producer, "Resumable, under this name: see below")
+      ->excludes(add_compress(*command, s->compress_level));
   command->add_option("--attempts", s->attempts, "Sends of one batch before it is given up on")
       ->check(CLI::Range(1u, 1'000'000u))
       ->capture_default_str();

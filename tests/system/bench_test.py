@@ -19,12 +19,12 @@ say, must = programs.say, programs.must
 PEERS_FIELDS = {"peer", "version", "nodes", "durability", "fsync_before_confirm", "workload", "message_bytes",
                 "messages", "seconds", "msgs_per_s", "mb_per_s", "p50_ms", "p99_ms", "p999_ms", "cpu_s_server",
                 "cpu_s_client", "peak_rss_mb_server", "cpu_s_other", "cpu_s_stolen", "failed", "noise"}
-OUR_FIELDS = {"window", "batch", "linger_ms", "partitions", "producers", "server_us_per_message", "syncs",
+OUR_FIELDS = {"window", "batch", "bodies", "zstd_level", "linger_ms", "partitions", "producers", "server_us_per_message", "syncs",
               "syncs_per_message", "ratio_to_floor_256k", "ratio_to_floor_1k", "floor", "machine_load"}
 RUNS = {
     "publish": ("W1-publish-1KiB", ("--seconds", "1", "--warm-up", "200ms")),
     "latency": ("W2-latency", ("--messages", "300", "--warm-up", "100ms")),
-    "end-to-end": ("W3-end-to-end", ("--seconds", "1")),
+    "end-to-end": ("W3-end-to-end-text-zstd-2", ("--seconds", "1", "--compress=2")),
     "paced": ("W3-paced-500/s", ("--rate", "500", "--messages", "500")),
     "fan-in": ("W4-fan-in-3x3", ("--producers", "3", "--seconds", "1", "--warm-up", "200ms")),
 }
@@ -47,6 +47,8 @@ def look_at_row(name, row):
          (row["duplicates"], row["missing"], row["late_acks"]) == (0, 0, 0), row)
     must(f"{name}: the rate is that of the messages", near(row["msgs_per_s"], row["messages"] / row["seconds"]), row)
     must(f"{name}: so are the bytes", near(row["mb_per_s"], row["msgs_per_s"] * row["message_bytes"] / 1e6), row)
+    must(f"{name}: its bodies are what was asked for", (row["bodies"], row["zstd_level"]) ==
+         (("text", 2) if "zstd" in workload else ("random", None)), row)
     must(f"{name}: the percentiles rise", 0 < row["p50_ms"] <= row["p99_ms"] <= row["p999_ms"], row)
     must(f"{name}: the node had work", row["cpu_s_server"] > 0 and row["server_us_per_message"] > 0, row)
     must(f"{name}: and memory", 5 < row["peak_rss_mb_server"] < 2000, row)

@@ -18,17 +18,20 @@ struct stamp {
   clock::time_point sent{};
 };
 
-/// Random bytes behind the stamp, which no layer below can make smaller. A body too short for a
-/// stamp has what fits of it. One thread makes bodies; any may read them meanwhile.
+/// What is asked for behind the stamp: the same random bytes in each, or of a long text each
+/// another part. A body too short for a stamp has what fits of it. Any thread.
 class body_maker {
 public:
-  explicit body_maker(std::size_t size);
+  explicit body_maker(std::size_t size, bodies made_of = bodies::random);
   [[nodiscard]] std::string make(const stamp& s) const;
   /// Nothing when this is no body of this maker's, byte for byte. @pre `size` >= stamp_bytes
   [[nodiscard]] std::optional<stamp> read(std::string_view body) const;
 
 private:
-  std::string bytes_;
+  /// Of the body with this number.
+  [[nodiscard]] std::string_view content_of(std::uint64_t number) const;
+  std::size_t size_;
+  std::string source_; ///< one body of random bytes, or the text that parts are taken of
 };
 
 } // namespace waybill::cli::bench

@@ -15,12 +15,16 @@ struct wanted {
   plan what;
   std::optional<milliseconds> span{}, warm_up{}, linger{};
   std::string floor_dir = ".";
+  bool text = false;
 };
 
 status run(context& c, wanted w) {
   w.what.span = w.span.value_or(w.what.span);
   w.what.warm_up = w.warm_up.value_or(w.what.warm_up);
   w.what.linger = w.linger.value_or(w.what.linger);
+  // Random bytes do not get smaller: what would be measured then is nothing.
+  if (w.text || w.what.compress_level > 0)
+    w.what.made_of = bench::bodies::text;
   const auto found = bench::measure(c, w.what, w.floor_dir);
   answer(c, bench::row_json(found.figures, WAYBILL_VERSION), bench::row_text(found.figures));
   for (const auto& doubt : bench::doubts(found.figures))
@@ -67,6 +71,8 @@ void add_window(CLI::App& command, const std::shared_ptr<wanted>& w) {
   add_number(command, "--window", w->what.window, 10'000'000,
              "Messages of a producer without a confirm, at most");
   add_number(command, "--batch", w->what.batch, 10'000, "Messages of one batch, at most");
+  command.add_flag("--text", w->text, "Bodies are lines of text, instead of random bytes");
+  add_compress(command, w->what.compress_level);
   add_duration(command, "--linger", w->linger,
                "How long a batch waits for company (" + to_string(w->what.linger) + ")");
 }
@@ -96,7 +102,9 @@ void add_bench_commands(CLI::App& app, context& c) {
   all.require_subcommand(1);
   all.footer(
       "Each makes topics of its own and deletes them at the end. With --json: a row as those\n"
-      "of tests/peers, which measures other brokers in the same way.\n"
+      "of tests/peers, which measures other brokers in the same way. --compress makes bodies "
+      "text,\n"
+      "as --text does: what it saves shows beside the same without it.\n"
       "Example: waybill bench publish --floor-dir /var/lib/waybill");
 
   auto w = usual(workload::publish);

@@ -1,6 +1,7 @@
 // See load.hpp.
 #include "apps/waybill/bench/load.hpp"
 
+#include "apps/waybill/command.hpp"
 #include "apps/waybill/signals.hpp"
 
 #include <thread>
@@ -14,6 +15,7 @@ producer_options options_of(const plan& p) {
   o.waiting_messages_max = p.window;
   o.batch_messages_max = p.batch;
   o.linger = p.linger;
+  compress(o, p.compress_level);
   return o;
 }
 

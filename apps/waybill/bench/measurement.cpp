@@ -60,7 +60,8 @@ std::vector<disk_floor> floor_of(const std::string& directory) {
 
 class measurement {
 public:
-  measurement(context& c, const plan& p) : c_{c}, plan_{p}, bodies_{p.size}, depot_{c.connect()} {}
+  measurement(context& c, const plan& p)
+      : c_{c}, plan_{p}, bodies_{p.size, p.made_of}, depot_{c.connect()} {}
 
   measured take(const std::string& floor_dir) {
     row_.what = plan_;

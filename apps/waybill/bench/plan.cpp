@@ -85,6 +85,10 @@ std::string row_name(const plan& p) {
     name += "-batch-" + std::to_string(p.batch);
   if (p.linger != usual.linger)
     name += "-linger-" + to_string(p.linger);
+  if (p.made_of == bodies::text)
+    name += "-text";
+  if (p.compress_level > 0)
+    name += "-zstd-" + std::to_string(p.compress_level);
   if (p.partitions != usual.partitions)
     name += "-partitions-" + std::to_string(p.partitions);
   if (p.prefetch != usual.prefetch)

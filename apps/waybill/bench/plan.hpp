@@ -17,11 +17,19 @@ enum class workload : std::uint8_t {
   fan_in      ///< W4: several producers, a topic and a connection each
 };
 
+/// What bodies are made of.
+enum class bodies : std::uint8_t {
+  random, ///< bytes that no layer below can make smaller
+  text    ///< lines as a log has them, no two bodies alike
+};
+
 struct plan {
   workload what = workload::publish;
-  std::size_t size = 1'024;                ///< of a body, in bytes
-  std::uint32_t window = 1'000;            ///< messages of one producer without a confirm, at most
-  std::uint32_t batch = 1'000;             ///< messages of one batch, at most
+  std::size_t size = 1'024;     ///< of a body, in bytes
+  std::uint32_t window = 1'000; ///< messages of one producer without a confirm, at most
+  std::uint32_t batch = 1'000;  ///< messages of one batch, at most
+  bodies made_of = bodies::random;
+  int compress_level = 0;                  ///< of batches, with zstd; 0: not at all
   std::uint32_t partitions = 1;            ///< of each topic
   std::uint32_t producers = 1;             ///< each with a topic
   std::uint32_t prefetch = 1'000;          ///< messages that the consumer holds, at most

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <set>
 #include <vector>
 
 using namespace waybill;
@@ -82,6 +83,11 @@ TEST_CASE("a row is named by its workload, and by what is not as usual about it"
   p.window = 4'000;
   p.partitions = 3;
   CHECK(row_name(p) == "W1-publish-16KiB-window-4000-partitions-3");
+  p = usual_plan(workload::publish);
+  p.made_of = bodies::text;
+  CHECK(row_name(p) == "W1-publish-1KiB-text");
+  p.compress_level = 3;
+  CHECK(row_name(p) == "W1-publish-1KiB-text-zstd-3");
   CHECK(row_name(usual_plan(workload::latency)) == "W2-latency");
   CHECK(row_name(usual_plan(workload::end_to_end)) == "W3-end-to-end");
   CHECK(row_name(usual_plan(workload::fan_in)) == "W4-fan-in-8x8");
@@ -152,6 +158,22 @@ TEST_CASE("a body tells its number and its time, and any other byte that is wron
     damaged[at] = static_cast<char>(damaged[at] ^ 1);
     CHECK_FALSE(maker.read(damaged));
   }
+}
+
+TEST_CASE("bodies of text are text, and no two of them are alike", "[body]") {
+  const body_maker maker{300, bodies::text};
+  std::set<std::string> contents;
+  for (std::uint64_t number = 0; number < 1'000; ++number) {
+    const auto body = maker.make({number, clock::time_point{7ns}});
+    const auto content = body.substr(stamp_bytes);
+    REQUIRE(content.size() == 300 - stamp_bytes);
+    REQUIRE(
+        std::ranges::all_of(content, [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); }));
+    contents.insert(content);
+    REQUIRE(maker.read(body)->number == number);
+    REQUIRE_FALSE(maker.read(maker.make({number + 1, {}}).substr(0, stamp_bytes) + content));
+  }
+  CHECK(contents.size() == 1'000);
 }
 
 TEST_CASE("a body too short for a stamp has its size", "[body]") {
