@@ -3,6 +3,7 @@
 // has a new handle.
 #pragma once
 
+#include "actors/extension_board.hpp"
 #include "actors/messages.hpp"
 #include "actors/rules/near_limit.hpp"
 #include "config/limits.hpp"
@@ -32,6 +33,7 @@ struct node_context {
   const std::shared_ptr<store> data;
   entry_cache cache;
   plain_batches plain{8u << 20}; ///< what pumps of all partitions take apart
+  extension_board extensions;    ///< filled before the actors start
   /// Bytes of entries that wait for the disk: counted by the leader that hands them to the storage
   /// writer, taken off by the writer. Leaders refuse beyond `pending_bytes_max`.
   std::atomic<std::uint64_t> pending_bytes{0};
@@ -50,6 +52,7 @@ inline constexpr auto coordinator = caf::atom("coord");
 inline constexpr auto partition_supervisor = caf::atom("parts");
 inline constexpr auto session_supervisor = caf::atom("sessions");
 inline constexpr auto alarm_desk = caf::atom("alarms");
+inline constexpr auto extensions = caf::atom("extensions");
 } // namespace role
 
 /// The actor that has the role now; an empty handle while nobody has.

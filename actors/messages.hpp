@@ -8,6 +8,7 @@
 #pragma once
 
 #include "actors/node/process_figures.hpp"
+#include "actors/rules/alarm_book.hpp"
 #include "actors/rules/delivery.hpp"
 #include "actors/rules/ledger.hpp"
 #include "storage/entry.hpp"
@@ -71,6 +72,11 @@ CAF_ADD_ATOM(waybill, waybill::atom, admin, "admin")
 CAF_ADD_ATOM(waybill, waybill::atom, close, "close")
 CAF_ADD_ATOM(waybill, waybill::atom, vanished, "vanished")
 CAF_ADD_ATOM(waybill, waybill::atom, alarm, "alarm")
+CAF_ADD_ATOM(waybill, waybill::atom, follow, "follow")
+CAF_ADD_ATOM(waybill, waybill::atom, looked, "looked")
+CAF_ADD_ATOM(waybill, waybill::atom, intercept, "intercept")
+CAF_ADD_ATOM(waybill, waybill::atom, letter, "letter")
+CAF_ADD_ATOM(waybill, waybill::atom, failed, "failed")
 CAF_ADD_ATOM(waybill, waybill::atom, stop, "stop")
 CAF_END_TYPE_ID_BLOCK(waybill)
 
@@ -87,6 +93,14 @@ namespace waybill {
 
 /// The answer that has nothing to tell but that it was done.
 struct done {};
+
+// ---- Alarms
+// ---------------------------------------------------------------------------------------
+
+/// A SINK OF ALARMS: told of each when it is raised and when it is over, one after the other; the
+/// next one comes when it has answered.
+using alarm_sink_actor = caf::typed_actor<caf::replies_to<atom::alarm, alarm_report>::with<done>>;
+using alarm_news_ptr = std::shared_ptr<const alarm_news>;
 
 // ---- Storage
 // --------------------------------------------------------------------------------------
@@ -183,6 +197,8 @@ struct publish_request {
   std::uint32_t messages = 0; ///< in the batch: it was checked
   std::uint32_t timed = 0;    ///< of them, those with a time
   shared_bytes body;          ///< encoded publish_body
+  /// An interceptor has refused it: it is taken for a repeat alone.
+  failure refused{ec::none, {}};
 };
 struct publish_outcome {
   std::uint64_t question = 0;
@@ -302,6 +318,8 @@ using partition_leader_actor = caf::typed_actor<
     // From an admin session: from there on the group reads. Answers once committed.
     caf::replies_to<atom::seek, std::string, seek_target>::with<seek_result>,
     caf::replies_to<atom::describe>::with<partition_view>,
+    // From an admin session: somebody has looked at the dead letters of this group.
+    caf::reacts_to<atom::looked, std::string>,
     // Dead letters back to their group, or gone for good. Answers once committed.
     caf::replies_to<atom::redrive, std::string, std::vector<message_offset>>::with<redrive_result>,
     caf::replies_to<atom::purge, std::string, std::vector<message_offset>>::with<redrive_result>,
@@ -414,13 +432,18 @@ struct verify_call {
   message_offset offset;
   log_position entry;
 };
+struct list_alarms_call {
+  wall_time started{};     ///< of the process that `after` is a number of
+  std::uint64_t after = 0; ///< known already
+  milliseconds patience{}; ///< for news; none: all at once
+};
 struct node_stats_call {
   bool reset_memory_peak = false; ///< once the answer is made
 };
-using admin_call =
-    std::variant<create_topic_call, list_topics_call, describe_topic_call, delete_topic_call,
-                 list_groups_call, set_group_call, delete_group_call, seek_group_call,
-                 list_letters_call, redrive_call, audit_call, verify_call, node_stats_call>;
+using admin_call = std::variant<create_topic_call, list_topics_call, describe_topic_call,
+                                delete_topic_call, list_groups_call, set_group_call,
+                                delete_group_call, seek_group_call, list_letters_call, redrive_call,
+                                audit_call, verify_call, list_alarms_call, node_stats_call>;
 
 /// ADMIN SESSION: what one connection asks beside publishing and consuming.
 using admin_session_actor = caf::typed_actor<caf::reacts_to<atom::admin, call_id, admin_call>,
@@ -468,11 +491,16 @@ struct node_figures {
   wall_time started{};
   std::uint64_t syncs = 0; ///< `fdatasync` and `fsync`, of all files and directories
 };
+struct alarms_answer {
+  wall_time started{}; ///< the node's process: numbers of news are its
+  alarm_news_ptr news;
+};
 using figures_ptr = std::shared_ptr<const node_figures>; ///< large, and rarely asked for
 using client_answer =
     std::variant<failure, done, logged_in, opened_producer, publish_outcome, subscribed,
                  settle_outcome, std::vector<topic_details>, std::vector<group_details>,
-                 letters_page, redrive_result, seek_result, books_ptr, verify_result, figures_ptr>;
+                 letters_page, redrive_result, seek_result, books_ptr, verify_result, alarms_answer,
+                 figures_ptr>;
 
 /// A client's connection, as sessions see it. Implemented in net/rpc; every call from any thread;
 /// none blocks; after the connection is gone they do nothing.
@@ -517,20 +545,16 @@ using session_supervisor_actor = caf::typed_actor<
 // ---- Node
 // -------------------------------------------------------------------------------------------
 
-enum class alarm_level : std::uint8_t { notice, warning, critical };
-struct alarm_report {
-  std::string name;    ///< stable: `disk-full`, `limit-near`, …
-  std::string subject; ///< what it is about: a partition, a group, a limit's key
-  alarm_level level = alarm_level::warning;
-  std::string detail; ///< a sentence for people
-  bool raised = true; ///< false: it is over
-};
-
 /// ALARM DESK: collects alarms and hands them to sinks; the same alarm twice is told once.
-using alarm_desk_actor =
-    caf::typed_actor<caf::reacts_to<atom::alarm, alarm_report>,
-                     // The alarms that are raised now.
-                     caf::replies_to<atom::list>::with<std::vector<alarm_report>>>;
+using alarm_desk_actor = caf::typed_actor<
+    caf::reacts_to<atom::alarm, alarm_report>,
+    // The alarms that are raised now.
+    caf::replies_to<atom::list>::with<std::vector<alarm_report>>,
+    // From an admin session: the news behind this number. Where there is none it is waited for, so
+    // long at the most. `overloaded`: too many wait.
+    caf::replies_to<atom::follow, std::uint64_t, milliseconds>::with<alarm_news_ptr>,
+    // To itself: what is over by time.
+    caf::reacts_to<atom::tick>>;
 
 /// NODE SUPERVISOR: the root. Starts everything in order, restarts what fails, stops in order.
 using node_supervisor_actor = caf::typed_actor<
@@ -580,6 +604,7 @@ WAYBILL_LOCAL_MESSAGE(waybill::open_producer_call)
 WAYBILL_LOCAL_MESSAGE(waybill::subscribe_call)
 WAYBILL_LOCAL_MESSAGE(waybill::alarm_report)
 WAYBILL_LOCAL_MESSAGE(std::vector<waybill::alarm_report>)
+WAYBILL_LOCAL_MESSAGE(waybill::alarm_news_ptr)
 #undef WAYBILL_LOCAL_MESSAGE
 
 CAF_ERROR_CODE_ENUM(waybill::ec, "waybill")

@@ -237,6 +237,21 @@ void add_delivery_bounds(keys& to) {
       "A longer one is refused with bad_argument.", answered));
 }
 
+void add_delivery_alarms(keys& to) {
+  constexpr auto g = &limits::delivery;
+  using m = delivery_limits;
+  to.push_back(span<g, &m::stuck_after>(
+      "delivery.stuck-after", milliseconds{0}, 30 * day,
+      "How long nothing of a group may be settled in one partition while messages are ready or "
+      "with consumers; 0 is for ever.",
+      "The alarm group-stuck is raised; nothing else happens.", none));
+  to.push_back(count<g, &m::dead_letters_alarm>(
+      "delivery.dead-letters-alarm", "dead letters", 0, 100'000'000,
+      "How many dead letters a group may get in one partition until somebody looks at them; 0 is "
+      "any number.",
+      "The alarm dead-letters-growing is raised; nothing else happens.", none));
+}
+
 void add_producers(keys& to) {
   constexpr auto g = &limits::producers;
   using m = producer_limits;
@@ -294,6 +309,33 @@ void add_supervision(keys& to) {
       "supervision.restarts-within", milliseconds{100}, day,
       "The span of time in which failures of an actor are counted together.",
       "A failure that lies further back no longer counts.", none));
+  to.push_back(count<g, &m::restarts_alarm>(
+      "supervision.restarts-alarm", "restarts", 0, 1'000,
+      "How often one part may be started again within supervision.restarts-within.",
+      "The alarm restarts-often is raised; nothing else happens.", none));
+}
+
+void add_extensions(keys& to) {
+  constexpr auto g = &limits::extensions;
+  using m = extension_limits;
+  to.push_back(span<g, &m::interceptor_timeout>(
+      "extensions.interceptor-timeout", milliseconds{10}, 10 * minute,
+      "How long an interceptor may take for one batch.",
+      "The batch is refused with extension_failed and may be repeated, with the alarm "
+      "interceptor-late; it never passes unseen.",
+      answered));
+  to.push_back(span<g, &m::redelivery_timeout>(
+      "extensions.redelivery-timeout", milliseconds{10}, 10 * minute,
+      "How long a redelivery policy may take for one failed message.",
+      "The group's own policy counts, with the alarm policy-late.", none));
+  to.push_back(span<g, &m::listener_timeout>(
+      "extensions.listener-timeout", milliseconds{10}, hour,
+      "How long a listener may take for one alarm or dead letter.",
+      "It counts as not told, with the alarm sink-behind, and the next one follows.", none));
+  to.push_back(count<g, &m::waiting_max>(
+      "extensions.waiting-max", "messages", 1, 1'000'000,
+      "How many alarms or dead letters may wait to be told to one listener.",
+      "A further one counts as not told, with the alarm sink-behind.", none));
 }
 
 keys make_keys() {
@@ -303,9 +345,11 @@ keys make_keys() {
   add_storage_flow(all);
   add_delivery_policy(all);
   add_delivery_bounds(all);
+  add_delivery_alarms(all);
   add_producers(all);
   add_partitions(all);
   add_supervision(all);
+  add_extensions(all);
   return all;
 }
 

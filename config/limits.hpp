@@ -61,6 +61,8 @@ struct delivery_limits {
   std::uint64_t credit_messages_max = 100'000; ///< of one consumer
   std::uint64_t credit_bytes_max = 256u << 20;
   milliseconds lease_max{24 * 3'600'000};
+  milliseconds stuck_after{600'000};     ///< nothing settled for so long: an alarm; 0: never
+  std::uint64_t dead_letters_alarm = 10; ///< so many more than when somebody looked; 0: never
 };
 
 struct producer_limits {
@@ -81,6 +83,14 @@ struct partition_limits {
 struct supervision_limits {
   std::uint64_t restarts_max = 5;       ///< failures of a child within the next span; then
   milliseconds restarts_within{60'000}; ///< the parent fails in its turn
+  std::uint64_t restarts_alarm = 2;     ///< beyond so many of one part in that span: an alarm
+};
+
+struct extension_limits {
+  milliseconds interceptor_timeout{1'000}; ///< for one batch; then it is refused, to be repeated
+  milliseconds redelivery_timeout{1'000};  ///< for one failed message; then by the group's policy
+  milliseconds listener_timeout{5'000};    ///< of a listener, for one alarm or dead letter
+  std::uint64_t waiting_max = 1'000;       ///< that wait to be told to one listener
 };
 
 struct limits {
@@ -90,6 +100,7 @@ struct limits {
   producer_limits producers;
   partition_limits partitions;
   supervision_limits supervision;
+  extension_limits extensions;
 };
 
 /// A limit's value: a count, a span of time, or a factor.

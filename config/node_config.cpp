@@ -1,6 +1,9 @@
 // Puts defaults, file and flags together, checks them, and hands CAF what concerns it.
 #include "config/node_config.hpp"
 
+#include "actors/extension_board.hpp"
+#include "storage/assert.hpp"
+
 #include <caf/all.hpp>
 
 #include <algorithm>
@@ -35,6 +38,57 @@ template <class Places>
 std::string where(const Places& set_at, std::string_view key) {
   const auto found = set_at.find(key);
   return found == set_at.end() ? " (its default)" : " (" + found->second + ")";
+}
+
+// ---- Extensions
+// ---------------------------------------------------------------------------------------
+
+template <class Factories>
+std::string names_of(const Factories& factories) {
+  std::string names;
+  for (const auto& [name, factory] : factories)
+    names += (names.empty() ? "" : ", ") + name;
+  return names.empty() ? "none" : names;
+}
+
+failure unknown(std::string_view key, std::string_view what, const std::string& known,
+                std::string_view name) {
+  std::string words;
+  for (const std::string_view piece :
+       {key, std::string_view{" names \""}, name,
+        std::string_view{"\", and this program has registered no such "}, what,
+        std::string_view{"; it has registered: "}, std::string_view{known}})
+    words += piece;
+  return {ec::bad_argument, std::move(words)};
+}
+
+template <class Factories>
+std::optional<failure> look_for(std::string_view key, std::string_view what,
+                                const Factories& factories, const std::string& name) {
+  if (factories.contains(name))
+    return std::nullopt;
+  return unknown(key, what, names_of(factories), name);
+}
+
+/// That a name is placed which the program has not registered; none: all are known.
+std::optional<failure> unknown_extension(const extension_set& known,
+                                         const extension_places& placed) {
+  for (const auto& name : placed.alarm_sinks)
+    if (auto why = look_for("extensions.alarm-sinks", "alarm sink", known.alarm_sinks, name))
+      return why;
+  for (const auto& each : placed.interceptors)
+    if (auto why =
+            look_for("extensions.interceptors", "interceptor", known.interceptors, each.extension))
+      return why;
+  for (const auto& each : placed.letter_listeners)
+    if (auto why = look_for("extensions.letter-listeners", "dead-letter listener",
+                            known.letter_listeners, each.extension))
+      return why;
+  for (const auto& each : placed.redelivery_policies)
+    if (auto why = look_for("extensions.redelivery-policies", "redelivery policy",
+                            known.redelivery_policies, each.extension))
+      return why;
+  return std::nullopt;
 }
 
 caf::config_value to_caf(const setting_value& value) {
@@ -82,10 +136,44 @@ result<void> node_config::read(std::span<const std::string> arguments) {
     return done;
   if (auto done = check(values, set_at); !done)
     return done;
+  if (const auto why = unknown_extension(extensions_, places_of(values)))
+    return *why;
   values_ = std::move(values);
   wanted_ = line->wants;
   hand_to_caf();
   return {};
+}
+
+template <class Factories, class Factory>
+static void add(Factories& to, std::string name, Factory start) {
+  WAYBILL_ASSERT(is_valid_name(name) && start);
+  const bool is_new = to.emplace(std::move(name), std::move(start)).second;
+  WAYBILL_ASSERT(is_new);
+}
+
+void node_config::add_alarm_sink(std::string name, extension_factory<alarm_sink_actor> start) {
+  add(extensions_.alarm_sinks, std::move(name), std::move(start));
+}
+
+void node_config::add_interceptor(std::string name, extension_factory<interceptor_actor> start) {
+  add(extensions_.interceptors, std::move(name), std::move(start));
+}
+
+void node_config::add_letter_listener(std::string name,
+                                      extension_factory<letter_listener_actor> start) {
+  add(extensions_.letter_listeners, std::move(name), std::move(start));
+}
+
+void node_config::add_redelivery_policy(std::string name,
+                                        extension_factory<redelivery_actor> start) {
+  add(extensions_.redelivery_policies, std::move(name), std::move(start));
+}
+
+extension_places places_of(const node_settings& values) {
+  const auto& from = values.extensions;
+  return {*parse_names(from.alarm_sinks), *parse_placements(from.interceptors, placed_at::topic),
+          *parse_placements(from.letter_listeners, placed_at::group),
+          *parse_placements(from.redelivery_policies, placed_at::group)};
 }
 
 std::string node_config::text() const {

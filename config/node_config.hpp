@@ -4,6 +4,7 @@
 // values.
 #pragma once
 
+#include "actors/extensions.hpp"
 #include "config/command_line.hpp"
 #include "config/options.hpp"
 #include "storage/error.hpp"
@@ -39,6 +40,14 @@ public:
   ///   value given and what is allowed
   [[nodiscard]] result<void> read(std::span<const std::string> arguments);
 
+  // ---- What a program of one's own adds, before it calls `read` (docs/extending.md). A name is
+  // valid (`is_valid_name`) and new among its kind; it serves where the configuration places it.
+  void add_alarm_sink(std::string name, extension_factory<alarm_sink_actor> start);
+  void add_interceptor(std::string name, extension_factory<interceptor_actor> start);
+  void add_letter_listener(std::string name, extension_factory<letter_listener_actor> start);
+  void add_redelivery_policy(std::string name, extension_factory<redelivery_actor> start);
+  [[nodiscard]] const extension_set& extensions() const noexcept { return extensions_; }
+
   /// What the flags ask for. Other than `run`: print `text()` and end.
   [[nodiscard]] wanted_action wanted() const noexcept { return wanted_; }
   /// The help, the version or the configuration in the format of a file; empty when `run` is
@@ -64,9 +73,14 @@ private:
   static result<void> check(const node_settings& values, const places& set_at);
   void hand_to_caf();
 
+  extension_set extensions_;
   node_settings values_;
   wanted_action wanted_ = wanted_action::run;
 };
+
+struct extension_places;
+/// Where the configuration places extensions. @pre its texts can be read
+[[nodiscard]] extension_places places_of(const node_settings& values);
 
 /// What the help says before the keys, for whoever writes it in another form.
 struct help_parts {

@@ -18,6 +18,8 @@ std::string_view group_title(std::string_view group) {
     return "topics and their partitions";
   if (group == "supervision")
     return "what happens when an actor fails";
+  if (group == "extensions")
+    return "behaviours that a program of one's own adds, and the sinks of alarms";
   return "threads";
 }
 

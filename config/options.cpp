@@ -1,6 +1,7 @@
 // The table of keys, and how values of each type are read and written.
 #include "config/options.hpp"
 
+#include "actors/rules/placement.hpp"
 #include "storage/types.hpp"
 
 #include <algorithm>
@@ -170,6 +171,53 @@ option listen() {
   return made;
 }
 
+/// A text that says where extensions serve. `reads`: whether it can be read.
+template <class Place, class Reads>
+option placing(std::string_view key, std::string allowed, std::string_view says, Place place,
+               Reads reads) {
+  option made{key, {}, std::move(allowed), says, {}, {}, {}, {}};
+  made.read = [place](const node_settings& from) { return setting_value{place(from)}; };
+  made.write = [place, reads](node_settings& to, const setting_value& value) {
+    const auto& text = std::get<std::string>(value);
+    if (text.size() > 65'536 || !reads(text))
+      return false;
+    place(to) = text;
+    return true;
+  };
+  return made;
+}
+
+void add_extension_places(std::vector<option>& to) {
+  to.push_back(placing(
+      "extensions.alarm-sinks", "names with commas between, such as pager,mailer",
+      "Which alarm sinks are told of alarms, besides the log; a program of one's own registers "
+      "them.",
+      [](auto& in) -> auto& { return in.extensions.alarm_sinks; },
+      [](const std::string& text) { return bool(parse_names(text)); }));
+  to.push_back(placing(
+      "extensions.interceptors",
+      "TOPIC=NAME with commas between, such as orders=checker, where * in TOPIC stands for any "
+      "letters and the first that fits counts",
+      "Which interceptor is asked before a batch of a topic is taken.",
+      [](auto& in) -> auto& { return in.extensions.interceptors; },
+      [](const std::string& text) { return bool(parse_placements(text, placed_at::topic)); }));
+  to.push_back(placing(
+      "extensions.letter-listeners",
+      "TOPIC/GROUP=NAME with commas between, such as orders/billing=desk, where * stands for any "
+      "letters and all that fit are told",
+      "Which listeners are told of a group's dead letters.",
+      [](auto& in) -> auto& { return in.extensions.letter_listeners; },
+      [](const std::string& text) { return bool(parse_placements(text, placed_at::group)); }));
+  to.push_back(placing(
+      "extensions.redelivery-policies",
+      "TOPIC/GROUP=NAME with commas between, such as orders/billing=patient, where * stands for "
+      "any "
+      "letters and the first that fits counts",
+      "Which policy is asked what becomes of a message that its consumer could not process.",
+      [](auto& in) -> auto& { return in.extensions.redelivery_policies; },
+      [](const std::string& text) { return bool(parse_placements(text, placed_at::group)); }));
+}
+
 option max_threads() {
   option made{"scheduler.max-threads",
               {},
@@ -208,6 +256,7 @@ std::vector<option> make_options() {
       [](auto& in) -> auto& { return in.net.allow_insecure; }));
   for (const auto& limit : limit_keys())
     all.push_back(from_limit(limit));
+  add_extension_places(all); // behind the limits of their group, which is the last
   all.push_back(choice(
       "scheduler.policy", "How threads share the actors that have work.", {"sharing", "stealing"},
       [](auto& in) -> auto& { return in.scheduler.policy; }));

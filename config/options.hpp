@@ -47,6 +47,12 @@ struct node_settings {
     std::string policy = "sharing"; ///< CAF's: sharing or stealing
     std::uint64_t max_threads = 0;  ///< 0: one per processor core, two at the least
   } scheduler;
+  struct {
+    std::string alarm_sinks;         ///< names, with commas between
+    std::string interceptors;        ///< TOPIC=NAME, likewise
+    std::string letter_listeners;    ///< TOPIC/GROUP=NAME, likewise
+    std::string redelivery_policies; ///< likewise
+  } extensions;
   limits bounds;
 };
 

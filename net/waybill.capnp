@@ -50,6 +50,8 @@ enum ErrorCode {
   versionUnsupported @28;
   unreachable @29;
   internal @30;
+  rejected @31;
+  extensionFailed @32;
 }
 
 struct Error {
@@ -157,6 +159,12 @@ interface Session {
   # From `target` on the group reads (again). What lies before it and is not settled is skipped, and what it
   # had settled behind it is open again, but for: what every group had settled (it may be gone), what was
   # redriven for another group, and dead letters that are held. Leases on what is skipped end.
+  alarms @17 (started :Int64, after :UInt64, waitMs :UInt64) -> (outcome :AlarmsOutcome);
+  # The alarms that stand, and the news with higher numbers than `after`: each alarm that was raised or is
+  # over. `started` and `after` are an earlier answer's `started` and `last`: then the answer comes with the
+  # next news, or after `waitMs` (one minute at the most) without any. Zeros, or the numbers of another
+  # process: at once, and with all that is remembered. Who follows asks again and again, one call at a time,
+  # and simply ceases to. `overloaded`: too many wait.
   nodeStats @15 (resetMemoryPeak :Bool) -> (outcome :NodeStatsOutcome);
   # What the node's process has used and done since it started: two answers with the same `started`
   # tell what lies between them. `resetMemoryPeak`: for whoever asks later, `memoryPeakBytes` counts
@@ -463,6 +471,32 @@ struct NodeStats {
   memoryPeakBytes @6 :UInt64;     # the most since the start, or since a call that reset it
   syncs @7 :UInt64;               # calls of fdatasync and fsync by the store: journal, small store,
                                   # tables, directories
+}
+
+struct Alarm {
+  name @0 :Text;                  # stable: "disk-full", "limit-near", …
+  subject @1 :Text;               # what it is about: a partition, a group, a limit's key
+  level @2 :Text;                 # "notice", "warning", "critical"
+  detail @3 :Text;                # a sentence for people: what is so, or why it is over
+  advice @4 :Text;                # a sentence for people: what to do
+  since @5 :Int64;                # when it was raised
+  at @6 :Int64;                   # when this was told
+  raised @7 :Bool;                # false: it is over
+  number @8 :UInt64;              # of this news
+}
+
+struct AlarmsOutcome {
+  union {
+    ok :group {
+      started @0 :Int64;          # the node's process, whose numbers these are
+      last @1 :UInt64;            # the number of its last news
+      raised @2 :List(Alarm);     # all that stand, the longest first
+      unlisted @3 :UInt64;        # that stand beyond 2,000
+      changes @4 :List(Alarm);    # the news since, in order
+      missed @5 :UInt64;          # news that are not remembered any more
+    }
+    error @6 :Error;
+  }
 }
 
 struct NodeStatsOutcome {

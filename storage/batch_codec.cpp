@@ -276,6 +276,35 @@ join_messages(const std::vector<std::string>& messages,
   return batch_of(views);
 }
 
+result<std::string>
+with_headers(std::string_view batch,
+             const std::map<std::uint32_t, std::vector<std::pair<std::string, std::string>>>& to) {
+  const auto read = [&](flat_message& in) -> result<std::string> {
+    const auto root = in.root<format::Batch>();
+    const auto messages = root.getMessages();
+    if (!to.empty() && to.rbegin()->first >= messages.size())
+      return failure{ec::bad_argument, no_such_message(to.rbegin()->first, messages.size())};
+    std::vector<message_view> views;
+    views.reserve(messages.size());
+    for (const auto message : messages)
+      views.push_back(view_of(in, message));
+    std::size_t words = 16 + 5 * root.getTimes().size(); // a time's struct, with room
+    for (const auto& [place, headers] : to)
+      views[place].headers.assign(headers.begin(), headers.end());
+    for (const auto& each : views)
+      words += words_of(each);
+    capnp::MallocMessageBuilder builder{static_cast<unsigned>(words)};
+    auto out = builder.initRoot<format::Batch>();
+    auto list = out.initMessages(static_cast<unsigned>(views.size()));
+    for (unsigned i = 0; i < list.size(); ++i)
+      fill(list[i], views[i]);
+    if (root.getTimes().size() > 0)
+      out.setTimes(root.getTimes());
+    return flatten(builder);
+  };
+  return read_flat<std::string>(batch, ec::damaged, batch_name, read);
+}
+
 result<std::vector<std::uint64_t>> message_keys(std::string_view batch) {
   const auto read = [](flat_message& in) -> result<std::vector<std::uint64_t>> {
     const auto messages = in.root<format::Batch>().getMessages();

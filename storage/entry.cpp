@@ -51,6 +51,9 @@ constexpr std::uint8_t entry_version = 1;
 constexpr std::size_t hash_bytes = 16;
 constexpr std::size_t hashed_header_bytes = entry_header_bytes - hash_bytes;
 constexpr std::size_t publish_header_bytes = 32;
+/// In the field of the name's size, which is 128 at most: the hash of what was sent follows the
+/// name.
+constexpr std::uint32_t changed_mark = 0x8000'0000;
 
 using header_bytes = std::array<char, entry_header_bytes>;
 
@@ -179,17 +182,22 @@ result<entry> decode_entry(std::string_view bytes) {
 }
 
 shared_bytes encode_publish_body(const publish_body& b) {
-  const auto batch_at = publish_header_bytes + padded_to_8(b.producer.size());
+  const auto hash_at = publish_header_bytes + padded_to_8(b.producer.size());
+  const auto batch_at = hash_at + (b.sent ? hash_bytes : 0);
   std::string out;
   out.reserve(batch_at + b.batch.size());
   out.resize(publish_header_bytes);
   put(&out[0], b.number.value);
   put(&out[8], b.previous.value);
   put(&out[16], b.opened.value);
-  put(&out[24], size32(b.producer.size()));
+  put(&out[24], size32(b.producer.size()) | (b.sent ? changed_mark : 0));
   put(&out[28], size32(b.batch.size()));
   out.append(b.producer);
   out.resize(batch_at);
+  if (b.sent) {
+    put(&out[hash_at], b.sent->high);
+    put(&out[hash_at + 8], b.sent->low);
+  }
   out.append(b.batch);
   return shared_bytes{std::move(out)};
 }
@@ -199,14 +207,17 @@ result<publish_body> decode_publish_body(std::string_view body) {
     return damaged("the body of a batch, of " + std::to_string(body.size()) +
                    " bytes, is shorter than its header of " + std::to_string(publish_header_bytes));
   const char* h = body.data();
-  const std::size_t name_bytes = take<std::uint32_t>(h + 24);
+  const auto marked = take<std::uint32_t>(h + 24);
+  const bool changed = (marked & changed_mark) != 0;
+  const std::size_t name_bytes = marked & ~changed_mark;
   const std::size_t batch_bytes = take<std::uint32_t>(h + 28);
-  const auto batch_at = publish_header_bytes + padded_to_8(name_bytes);
+  const auto hash_at = publish_header_bytes + padded_to_8(name_bytes);
+  const auto batch_at = hash_at + (changed ? hash_bytes : 0);
   if (batch_at + batch_bytes != body.size())
     return damaged("the body of a batch should have " + std::to_string(batch_at + batch_bytes) +
                    " bytes and has " + std::to_string(body.size()));
   const auto padding =
-      body.substr(publish_header_bytes + name_bytes, batch_at - publish_header_bytes - name_bytes);
+      body.substr(publish_header_bytes + name_bytes, hash_at - publish_header_bytes - name_bytes);
   if (std::ranges::any_of(padding, [](char c) { return c != '\0'; }))
     return damaged("the body of a batch has other bytes than zeros after the producer's name");
   publish_body b;
@@ -215,7 +226,11 @@ result<publish_body> decode_publish_body(std::string_view body) {
   b.opened = producer_epoch{take<std::uint64_t>(h + 16)};
   b.producer = body.substr(publish_header_bytes, name_bytes);
   b.batch = body.substr(batch_at);
+  if (changed)
+    b.sent = hash128{take<std::uint64_t>(h + hash_at), take<std::uint64_t>(h + hash_at + 8)};
   return b;
 }
+
+hash128 hash_as_sent(const publish_body& b) { return b.sent ? *b.sent : hash_of(b.batch); }
 
 } // namespace waybill

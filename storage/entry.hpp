@@ -5,6 +5,7 @@
 #include "storage/error.hpp"
 #include "storage/types.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -62,7 +63,12 @@ struct publish_body {
   batch_number previous;
   std::string_view
       batch; ///< a serialised `Batch` of storage/format.capnp; 8-byte aligned in the body
+  /// Of the batch that the producer sent, where an interceptor has changed it: by this, repeats are
+  /// known.
+  std::optional<hash128> sent{};
 };
+/// By which a repeat of the batch is known.
+[[nodiscard]] hash128 hash_as_sent(const publish_body& b);
 /// The body's bytes: header, name padded to 8 bytes, batch.
 [[nodiscard]] shared_bytes encode_publish_body(const publish_body& b);
 /// `batch` of the answer points into `body`. @errors `damaged`

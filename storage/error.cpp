@@ -67,6 +67,10 @@ std::string_view to_string(ec code) noexcept {
     return "unreachable";
   case ec::internal:
     return "internal";
+  case ec::rejected:
+    return "rejected";
+  case ec::extension_failed:
+    return "extension_failed";
   }
   return "unknown_code"; // a number from a newer peer
 }
@@ -81,6 +85,7 @@ bool retry_can_help(ec code) noexcept {
   case ec::disk_full:
   case ec::partition_offline:
   case ec::unreachable:
+  case ec::extension_failed:
     return true;
   // Time alone does not cure these two: something else has to be sent first. After `out_of_order`
   // the producer sends the missing batch and then this one again; after `unknown_producer` it opens

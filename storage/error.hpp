@@ -41,8 +41,10 @@ enum class ec : std::uint8_t {
   directory_held = 26, ///< another process uses the data directory
   not_found = 27,
   version_unsupported = 28,
-  unreachable = 29, ///< the client found no server that answers
-  internal = 30,    ///< a defect of ours
+  unreachable = 29,      ///< the client found no server that answers
+  internal = 30,         ///< a defect of ours
+  rejected = 31,         ///< an interceptor refused the batch for good; the detail has its reason
+  extension_failed = 32, ///< an interceptor did not judge the batch; repeat later
 };
 
 /// `not_leader`, `disk_full`, …: as in the schema and in `--json`.

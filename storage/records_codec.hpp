@@ -5,6 +5,7 @@
 #include "storage/error.hpp"
 #include "storage/records.hpp"
 
+#include <map>
 #include <optional>
 
 namespace waybill {
@@ -70,6 +71,12 @@ struct checked_batch {
 [[nodiscard]] result<std::string>
 join_messages(const std::vector<std::string>& messages,
               const std::vector<std::vector<std::pair<std::string, std::string>>>& added);
+/// The batch with other headers for the messages at some places; all else stays as it is, times
+/// too.
+/// @errors `damaged`, `bad_argument`: it has no message at such a place
+[[nodiscard]] result<std::string>
+with_headers(std::string_view batch,
+             const std::map<std::uint32_t, std::vector<std::pair<std::string, std::string>>>& to);
 /// A number for each message's key: a hash of its bytes; 0: it has none. @errors `damaged`
 [[nodiscard]] result<std::vector<std::uint64_t>> message_keys(std::string_view batch);
 /// Bytes of key, headers and body of each message in the batch. @errors `damaged`

@@ -1,6 +1,8 @@
 #include "actors/node/node_supervisor.hpp"
 
 #include "actors/coordination/embedded_coordinator.hpp"
+#include "actors/node/alarm_desk.hpp"
+#include "actors/node/extension_supervisor.hpp"
 #include "actors/node/restart_intensity.hpp"
 #include "actors/node/storage_reader.hpp"
 #include "actors/node/storage_writer.hpp"
@@ -16,9 +18,10 @@ namespace {
 
 /// In the order in which they are started; they end in the opposite one.
 constexpr std::array roles{
-    role::alarm_desk,  role::storage_writer,       role::storage_reader,    role::auditor,
-    role::coordinator, role::partition_supervisor, role::session_supervisor};
+    role::alarm_desk, role::extensions,  role::storage_writer,       role::storage_reader,
+    role::auditor,    role::coordinator, role::partition_supervisor, role::session_supervisor};
 constexpr std::chrono::seconds stop_patience{30};
+constexpr std::uint64_t log_waiting_max = 10'000; ///< alarms that wait to be written
 
 } // namespace
 
@@ -29,6 +32,7 @@ struct node_supervisor_state {
   node_supervisor_args args;
   std::map<caf::actor_addr, caf::atom_value> children;
   std::optional<restart_intensity> intensity;
+  std::shared_ptr<alarm_book> alarms; ///< what stands; outlives a desk that fails
   bool stopping = false;
   std::size_t ending = roles.size(); ///< children before this one are still to be ended
   caf::typed_response_promise<done> stopper;
@@ -43,6 +47,7 @@ struct node_supervisor_state {
   void start(node_supervisor_args a) {
     args = std::move(a);
     intensity.emplace(args.node->bounds.supervision);
+    alarms = std::make_shared<alarm_book>(args.node->bounds.supervision);
     for (const auto each : roles)
       start_child(each);
   }
@@ -63,7 +68,9 @@ struct node_supervisor_state {
       return caf::actor_cast<caf::strong_actor_ptr>(handle);
     };
     if (what == role::alarm_desk)
-      return strong(spawn_alarm_desk(system, args.alarms));
+      return strong(spawn_alarm_desk(system, desk_args()));
+    if (what == role::extensions)
+      return strong(spawn_extension_supervisor(system, args.node));
     if (what == role::storage_writer)
       return strong(spawn_storage_writer(system, args.node));
     if (what == role::coordinator)
@@ -73,6 +80,18 @@ struct node_supervisor_state {
     if (what == role::session_supervisor)
       return strong(spawn_session_supervisor(system, args.node));
     return strong(spawn_storage_reader(system, args.node)); // the reader and the auditor
+  }
+
+  [[nodiscard]] alarm_desk_args desk_args() const {
+    const auto& bounds = args.node->bounds.extensions;
+    alarm_desk_args desk{alarms, bounds.listener_timeout, {}};
+    desk.sinks.push_back({"log", [log = args.log] { return log; }, log_waiting_max});
+    for (const auto& slot : args.node->extensions.slots())
+      if (slot->what() == extension_slot::kind::alarm_sink)
+        desk.sinks.push_back({slot->name(),
+                              [&from = *slot] { return from.find<alarm_sink_actor>(); },
+                              bounds.waiting_max});
+    return desk;
   }
 
   void child_down(const caf::down_msg& down) {

@@ -3,13 +3,12 @@
 #pragma once
 
 #include "actors/context.hpp"
-#include "actors/node/alarm_desk.hpp"
 
 namespace waybill {
 
 struct node_supervisor_args {
   context_ptr node;
-  alarm_sink alarms; ///< where alarms are told; called from an actor's thread
+  alarm_sink_actor log; ///< told of alarms; not ended here
 };
 
 /// Ends by itself, with the reason, when the store fails (`storage_failed`) or when a child fails

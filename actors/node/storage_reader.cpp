@@ -131,11 +131,31 @@ struct storage_reader_state {
         books->unreadable(read.error().detail);
     self->request(a.leader, patience(), atom::basis_v)
         .then(
-            [a, books](const basis_ptr& later) mutable {
+            [this, a, books](const basis_ptr& later) mutable {
               books->meanwhile(later->state);
-              a.answer.deliver(std::make_shared<const audited_partition>(books->close()));
+              const auto closed = std::make_shared<const audited_partition>(books->close());
+              tell_balance(partition_name(later->topic, a.partition.number), *closed);
+              a.answer.deliver(closed);
             },
             fails(a));
+  }
+
+  static std::string first_fault(const audited_partition& books) {
+    if (!books.faults.empty())
+      return books.faults.front();
+    for (const auto& group : books.groups)
+      if (!group.balances)
+        return "the books of group " + group.group + " do not balance";
+    return std::to_string(books.confirmed) + " messages confirmed, " + std::to_string(books.live) +
+           " there and " + std::to_string(books.dropped) + " dropped";
+  }
+
+  /// Whoever asked for it: a difference concerns everybody.
+  void tell_balance(const std::string& subject, const audited_partition& books) {
+    raise_alarm(*self, {"books-unbalanced", subject, alarm_level::critical,
+                        books.balances ? "an audit of " + subject + " has found no difference"
+                                       : "an audit of " + subject + " found: " + first_fault(books),
+                        !books.balances});
   }
 
   /// An entry that cannot be read is a fault, and the walk goes on behind it: one is not taken for

@@ -83,7 +83,7 @@ void partition_leader_state::apply(const entry& e, const waiting& who) {
 void partition_leader_state::apply_messages(const entry& e, const waiting& who) {
   const auto body = must(decode_publish_body(e.body.view()));
   const batch_claim claim{body.producer, body.opened, body.number, body.previous,
-                          who.batch_hash ? *who.batch_hash : hash_of(body.batch)};
+                          who.batch_hash ? *who.batch_hash : hash_as_sent(body)};
   senders->apply(claim, position_of(e), e.first_offset, e.message_count, e.stamped);
   rules->apply_messages(offsets_of(e), std::nullopt);
   timed_appended -= who.timed;
@@ -123,6 +123,7 @@ void partition_leader_state::apply_delivery(const entry& e, const waiting& who) 
       ++next;
     }
   }
+  tell_listeners(letters);
   if (!letters.empty())
     self->send(writer, atom::letters_v, std::move(letters));
   if (who.proposal == proposal_number{})
@@ -241,6 +242,8 @@ void partition_leader_state::arm_tick() {
     const auto due = checkpointed_at + args.node->bounds.partitions.checkpoint_interval;
     next = next ? std::min(*next, due) : due;
   }
+  if (gauges_due)
+    next = next ? std::min(*next, *gauges_due) : *gauges_due;
   if (!next || (tick_armed && *tick_armed <= *next))
     return;
   tick_armed = next;
@@ -252,6 +255,8 @@ void partition_leader_state::tick() {
   tick_armed.reset();
   if (now_is != phase::leading && now_is != phase::stopping)
     return;
+  if (gauges_due && *gauges_due <= now_of(*self).steady)
+    look_at_gauges();
   turn();
 }
 

@@ -115,6 +115,7 @@ void partition_leader_state::forget_consumer(consumer_id who) {
 
 caf::result<done> partition_leader_state::leave(consumer_id who, leaving how) {
   if (now_is == phase::leading || now_is == phase::stopping) {
+    settle_unjudged(who); // what it has said comes before that it goes
     forget_consumer(who);
     rules->leave(who, how, now_of(*self), draw());
     look_at_gauges();
@@ -134,6 +135,8 @@ void partition_leader_state::settle(const settle_request& what) {
     result = rules->ack(what.consumer, what.ranges);
     break;
   case settle_kind::nack:
+    if (ask_policy(what))
+      return;
     result =
         rules->nack(what.consumer, what.ranges.front().first, what.span, what.reason, now, draw());
     break;
@@ -144,12 +147,17 @@ void partition_leader_state::settle(const settle_request& what) {
     result = rules->give_back(what.consumer, what.ranges);
     break;
   }
-  settle_outcome outcome{what.question, {ec::none, {}}, std::move(result.lost)};
-  if (result.answered_by == proposal_number{})
-    settled[found->second].push_back(std::move(outcome));
-  else
-    settles.emplace(result.answered_by, settle_waiting{found->second, std::move(outcome)});
+  settled_by(found->second, what.question, std::move(result));
   turn();
+}
+
+void partition_leader_state::settled_by(const receiver_actor& receiver, std::uint64_t question,
+                                        settling result) {
+  settle_outcome outcome{question, {ec::none, {}}, std::move(result.lost)};
+  if (result.answered_by == proposal_number{})
+    settled[receiver].push_back(std::move(outcome));
+  else
+    settles.emplace(result.answered_by, settle_waiting{receiver, std::move(outcome)});
 }
 
 caf::result<done> partition_leader_state::set_group(const std::string& group,

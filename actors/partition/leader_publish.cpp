@@ -66,6 +66,8 @@ void partition_leader_state::publish(const publisher_actor& from, const publish_
     waits.at(found->entry).publishers.emplace_back(from, what.question);
     return;
   }
+  if (what.refused.code != ec::none)
+    return refuse(what.refused);
   if (auto why = no_room())
     return refuse(*std::move(why));
   if (auto why = no_room_for_timed(what.timed))

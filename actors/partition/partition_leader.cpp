@@ -155,6 +155,10 @@ void partition_leader_state::step_down(const failure& why) {
     who.outcome.why = told;
     settled[who.receiver].push_back(std::move(who.outcome));
   }
+  for (const auto& [number, what] : judging)
+    if (const auto receiver = consumers.find(what.consumer); receiver != consumers.end())
+      settled[receiver->second].push_back({what.question, told, {}});
+  judging.clear();
   for (auto& [receiver, outcomes] : settled)
     self->send(receiver, atom::settled_v, std::move(outcomes));
   for (const auto& [id, receiver] : consumers)
@@ -208,6 +212,7 @@ partition_leader(partition_leader_actor::stateful_pointer<partition_leader_state
       [&state](atom::seek, const std::string& group, const seek_target& target) {
         return state.seek(group, target);
       },
+      [&state](atom::looked, const std::string& group) { state.looked_at_letters(group); },
       [&state](atom::describe) { return state.describe(); },
       [&state](atom::redrive, const std::string& group,
                const std::vector<message_offset>& offsets) {

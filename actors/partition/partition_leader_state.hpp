@@ -7,6 +7,7 @@
 #include "actors/partition/leader_log.hpp"
 #include "actors/partition/partition_leader.hpp"
 #include "actors/rules/delivery.hpp"
+#include "actors/rules/group_watch.hpp"
 #include "actors/rules/producers.hpp"
 
 #include <functional>
@@ -19,9 +20,17 @@ namespace waybill {
 struct group_gauges {
   group_gauges(const alarm_way& to, const delivery_limits& limits, const std::string& whose);
   void rose(const group_fill& now);
-  void look(const group_fill& now);
+  void look(const group_fill& now, milliseconds at);
+  /// Somebody looks at the dead letters.
+  void looked(const group_fill& now);
   limit_gauge ranges, waiting, behind, consumers;
-  standing_alarm held_back;
+  standing_alarm held_back, stuck, growing;
+  stuck_watch settling;
+  growth_watch letters;
+
+private:
+  void tell_stuck(const group_fill& now, milliseconds at);
+  void tell_growing(const group_fill& now);
 };
 
 /// What of one partition fills, beside its groups.
@@ -67,6 +76,8 @@ struct partition_leader_state {
 
   std::map<log_index, waiting> waits;
   std::multimap<proposal_number, settle_waiting> settles;
+  std::map<std::uint64_t, settle_request> judging; ///< nacks about which a policy is asked
+  std::uint64_t next_judging = 1;
   std::map<consumer_id, receiver_actor> consumers;
   std::map<caf::actor_addr, consumer_id> consumer_of;
   std::map<std::string, std::vector<committed_callback>> creating; ///< groups, by name
@@ -88,6 +99,7 @@ struct partition_leader_state {
   milliseconds checkpointed_at{};
   bool checkpointing = false;
   std::optional<partition_gauges> gauges;
+  std::optional<milliseconds> gauges_due; ///< when to look again, if nothing makes one look before
   std::map<std::string, group_gauges> gauges_of_groups;
   caf::typed_response_promise<done> stopper;
 
@@ -129,7 +141,9 @@ struct partition_leader_state {
   [[nodiscard]] group_gauges& gauges_of(const std::string& group);
   void group_rose(const std::string& group);
   void look_at_gauges();
+  void looked_at_letters(const std::string& group);
   void pending_rose(std::uint64_t bytes);
+  void tell_listeners(const letter_changes& buried);
 
   // ---- Producers (leader_publish.cpp)
   // -------------------------------------------------------------
@@ -147,6 +161,11 @@ struct partition_leader_state {
   void with_group(const std::string& group, const policy_update& change, committed_callback then);
   caf::result<done> leave(consumer_id who, leaving how);
   void settle(const settle_request& what);
+  void settled_by(const receiver_actor& receiver, std::uint64_t question, settling result);
+  /// Whether a redelivery policy is asked first; `settle_failed` follows.
+  [[nodiscard]] bool ask_policy(const settle_request& what);
+  void settle_failed(std::uint64_t judged, const redelivery& answer);
+  void settle_unjudged(consumer_id who);
   caf::result<done> set_group(const std::string& group, const policy_update& change);
   caf::result<done> remove_group(const std::string& group);
   caf::result<seek_result> seek(const std::string& group, const seek_target& target);

@@ -313,9 +313,19 @@ std::optional<group_fill> delivery::fill_of(std::string_view group) const {
   const auto& [state, leading] = *member;
   // What waits for a time of its own keeps a gap open, and is bounded by itself.
   const auto ranges = state.settled_ranges();
-  return group_fill{ranges - std::min<std::uint64_t>(ranges, impl_->timed.size()),
-                    state.attempts().size(), leading.behind_count(), leading.consumer_count(),
-                    leading.held_back(state)};
+  const auto& counts = state.counts();
+  group_fill fill;
+  fill.settled_ranges = ranges - std::min<std::uint64_t>(ranges, impl_->timed.size());
+  fill.waiting = state.attempts().size();
+  fill.behind = leading.behind_count();
+  fill.consumers = leading.consumer_count();
+  fill.held_back = leading.held_back(state);
+  fill.settled = counts.acked + counts.dead + counts.for_others + counts.skipped + counts.reopened;
+  fill.unsettled = state.unsettled(impl_->next);
+  fill.leased = leading.out_count();
+  fill.due = fill.unsettled - leading.delayed_count();
+  fill.dead_held = state.dead_held();
+  return fill;
 }
 
 std::optional<group_policy> delivery::policy_of(std::string_view group) const {
@@ -374,12 +384,22 @@ settling delivery::ack(consumer_id who, std::span<const offset_range> ranges) {
 }
 
 settling delivery::nack(consumer_id who, message_offset offset, std::optional<milliseconds> delay,
-                        std::string reason, const moment& now, double random) {
+                        std::string reason, const moment& now, double random, after_failure then) {
   auto* const member = impl_->of(who);
   const auto one = just(offset);
   return member ? member->leading.nack(member->state, impl_->gathered, who, offset, delay,
-                                       std::move(reason), now, random)
+                                       std::move(reason), now, random, then)
                 : all_lost({&one, 1});
+}
+
+std::optional<held_message> delivery::held(consumer_id who, message_offset offset) const {
+  const auto* const member = impl_->of(who);
+  if (!member)
+    return std::nullopt;
+  auto found = member->leading.held(who, offset);
+  if (found)
+    found->group = member->state.name();
+  return found;
 }
 
 settling delivery::extend(consumer_id who, std::span<const offset_range> ranges, milliseconds lease,

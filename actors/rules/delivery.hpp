@@ -49,6 +49,19 @@ struct settling {
   proposal_number answered_by;    ///< answer when this proposal is committed; 0: at once
 };
 
+/// What becomes of a message that failed while attempts are left.
+enum class after_failure : std::uint8_t {
+  again, ///< it waits, and is delivered again
+  bury   ///< it is a dead letter at once
+};
+
+/// A message that a consumer holds.
+struct held_message {
+  std::string group;
+  std::string consumer; ///< its name
+  std::uint32_t attempt = 1;
+};
+
 /// Send this message to this consumer; its lease has begun.
 struct delivery_order {
   consumer_id consumer;
@@ -94,7 +107,12 @@ struct group_fill {
   std::uint64_t waiting = 0; ///< messages that have failed before
   std::uint64_t behind = 0;  ///< messages behind another of their key
   std::uint64_t consumers = 0;
-  bool held_back = false; ///< as in `group_view`
+  bool held_back = false;      ///< as in `group_view`
+  std::uint64_t settled = 0;   ///< by any way, ever; reopened ones count once more
+  std::uint64_t unsettled = 0; ///< now
+  std::uint64_t due = 0;       ///< of these: ready, or with a consumer
+  std::uint64_t leased = 0;    ///< of these: with a consumer
+  std::uint64_t dead_held = 0;
 };
 
 /// Which messages of a group are not simply ready or settled; for the audit.
@@ -155,7 +173,10 @@ public:
   /// `delay`: none: by the group's policy. `reason` is cut to `reason_bytes_max`, marked by '…'.
   [[nodiscard]] settling nack(consumer_id who, message_offset offset,
                               std::optional<milliseconds> delay, std::string reason,
-                              const moment& now, double random);
+                              const moment& now, double random,
+                              after_failure then = after_failure::again);
+  /// None: this consumer does not hold it.
+  [[nodiscard]] std::optional<held_message> held(consumer_id who, message_offset offset) const;
   /// Leases run for `lease` from now (0: the group's; at most `lease_max`).
   [[nodiscard]] settling extend(consumer_id who, std::span<const offset_range> ranges,
                                 milliseconds lease, const moment& now);

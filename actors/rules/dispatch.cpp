@@ -244,7 +244,7 @@ settling dispatch::ack(const group& g, gathering& out, consumer_id who,
 
 settling dispatch::nack(const group& g, gathering& out, consumer_id who, message_offset offset,
                         std::optional<milliseconds> delay, std::string reason, const moment& now,
-                        double random) {
+                        double random, after_failure then) {
   proposal_number last;
   spread drawn{random};
   if (delay)
@@ -252,10 +252,20 @@ settling dispatch::nack(const group& g, gathering& out, consumer_id who, message
   reason = cut_reason(std::move(reason), limits_.reason_bytes_max);
   const auto one = just(offset);
   auto answer = take_all(who, {&one, 1}, [&](consumer& c, offset_range piece, const lease& of) {
-    last = fail(g, out, piece, of, {failed_because::nack, reason, c.name, delay}, now, drawn);
+    last = fail(g, out, piece, of, {failed_because::nack, reason, c.name, delay, then}, now, drawn);
   });
   answer.answered_by = last;
   return answer;
+}
+
+std::optional<held_message> dispatch::held(consumer_id who, message_offset offset) const {
+  const auto found = consumers_.find(who);
+  if (found == consumers_.end())
+    return std::nullopt;
+  const auto piece = found->second.leases.upper_bound(offset);
+  if (piece == found->second.leases.end() || offset < piece->second.first)
+    return std::nullopt;
+  return held_message{{}, found->second.name, piece->second.attempt};
 }
 
 settling dispatch::extend(const group& g, consumer_id who, std::span<const offset_range> ranges,
@@ -296,7 +306,7 @@ proposal_number dispatch::fail(const group& g, gathering& out, offset_range piec
     const auto first_delivered = known != g.attempts().end() && known->second.failed > 0
                                      ? known->second.first_delivered
                                      : of.delivered;
-    if (of.attempt >= policy.attempts_max) {
+    if (of.attempt >= policy.attempts_max || how.then == after_failure::bury) {
       last = out.bury(g.name(),
                       {.offset = offset,
                        .attempts = of.attempt,

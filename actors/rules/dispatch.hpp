@@ -65,7 +65,10 @@ public:
                              std::span<const offset_range> ranges);
   [[nodiscard]] settling nack(const group& g, gathering& out, consumer_id who,
                               message_offset offset, std::optional<milliseconds> delay,
-                              std::string reason, const moment& now, double random);
+                              std::string reason, const moment& now, double random,
+                              after_failure then);
+  /// None: this consumer does not hold it. The group's name is not in it.
+  [[nodiscard]] std::optional<held_message> held(consumer_id who, message_offset offset) const;
   [[nodiscard]] settling extend(const group& g, consumer_id who,
                                 std::span<const offset_range> ranges, milliseconds lease,
                                 const moment& now);
@@ -140,6 +143,7 @@ private:
     std::string reason;
     std::string consumer;
     std::optional<milliseconds> delay = std::nullopt; ///< none: by policy
+    after_failure then = after_failure::again;
   };
   struct run; // what is being put together for one consumer
 

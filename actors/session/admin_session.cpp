@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint32_t letters_max = 1'000;
 constexpr std::size_t offsets_max = 1'000;
 constexpr std::chrono::minutes audit_patience{10};
+constexpr milliseconds follow_patience_max{60'000};
 
 failure no_partition(const topic_view& topic, std::uint32_t partition) {
   return {ec::unknown_partition, "topic \"" + topic.name + "\" has partitions 0 to " +
@@ -228,27 +229,30 @@ struct admin_session_state {
     with_topic(call, what.topic, [this, call, what](const topic_view& found) {
       if (what.partition >= found.partitions.size())
         return answer(call, no_partition(found, what.partition));
-      read_letters(call, {found.id, what.partition}, what);
+      read_letters(call, {found.id, what.partition}, found.partitions[what.partition].leader, what);
     });
   }
 
   /// Behind what the writer still has to write: a letter that was just made is in the list.
-  void read_letters(call_id call, partition_id partition, const list_letters_call& what) {
+  void read_letters(call_id call, partition_id partition, const partition_leader_actor& leader,
+                    const list_letters_call& what) {
     const auto writer = find_role<storage_writer_actor>(self->system(), role::storage_writer);
     const auto reader = find_role<storage_reader_actor>(self->system(), role::storage_reader);
     const auto most = std::clamp(what.most, std::uint32_t{1}, letters_max);
     const auto failed = [this, call](const caf::error& why) { refuse(call, why); };
     self->request(writer, patience(), atom::record_v, record_list{})
         .then(
-            [this, call, reader, partition, what, most, failed](done) {
+            [this, call, reader, leader, partition, what, most, failed](done) {
               self->request(reader, patience(), atom::letters_v, partition, what.group, what.from,
                             most)
                   .then(
-                      [this, call, what](const letter_list& letters) {
+                      [this, call, leader, what](const letter_list& letters) {
                         letters_page page{letters, what.from, !letters->empty()};
                         if (page.more)
                           page.next = message_offset{letters->back().offset.value + 1};
                         answer(call, page);
+                        if (leader)
+                          self->send(leader, atom::looked_v, what.group);
                       },
                       failed);
             },
@@ -301,6 +305,23 @@ struct admin_session_state {
           .then([this, call](const verify_result& result) { answer(call, result); },
                 [this, call](const caf::error& why) { refuse(call, why); });
     });
+  }
+
+  // ---- Alarms
+  // ---------------------------------------------------------------------------------------
+
+  /// Who names another process knows nothing of this one's news.
+  void operator()(call_id call, const list_alarms_call& what) {
+    const bool known = what.started == args.node->started;
+    const auto wait = std::clamp(what.patience, milliseconds{0}, follow_patience_max);
+    self->request(find_role<alarm_desk_actor>(self->system(), role::alarm_desk), patience() + wait,
+                  atom::follow_v, known ? what.after : std::uint64_t{0},
+                  known ? wait : milliseconds{0})
+        .then(
+            [this, call](const alarm_news_ptr& news) {
+              answer(call, alarms_answer{args.node->started, news});
+            },
+            [this, call](const caf::error& why) { refuse(call, why); });
   }
 
   // ---- The process

@@ -1,10 +1,14 @@
 #include "actors/session/producer_session.hpp"
 
+#include "actors/rules/group.hpp"
 #include "actors/session/topic_leaders.hpp"
+#include "storage/assert.hpp"
 #include "storage/compression.hpp"
 #include "storage/records_codec.hpp"
 
 #include <algorithm>
+#include <deque>
+#include <type_traits>
 
 namespace waybill {
 
@@ -28,6 +32,16 @@ struct producer_session_state {
     std::uint32_t partition = 0;
   };
   std::map<std::uint64_t, asked> unanswered; ///< by question
+  /// A batch that an interceptor is asked about. It goes to the leader behind those before it.
+  struct offered {
+    publish_request request; ///< without its body
+    shared_bytes batch;      ///< as it was sent
+    shared_bytes plain;      ///< the same, or what was compressed in it
+    std::optional<interception> answer{};
+  };
+  extension_slot* interceptor = nullptr;               ///< of the topic; null: none
+  std::map<std::uint32_t, std::deque<offered>> offers; ///< by partition, in the order of arrival
+  std::uint64_t offered_bytes = 0;                     ///< of them, plain
   std::uint64_t next_question = 1;
   bool opening = true;
   bool ending = false;
@@ -38,6 +52,7 @@ struct producer_session_state {
 
   void start(producer_session_args a) {
     args = std::move(a);
+    interceptor = args.node->extensions.interceptor_of(topic_name());
     for (const auto& each : {args.producer.topic, args.producer.name})
       if (!is_valid_name(each))
         return refuse({ec::bad_name, "\"" + each +
@@ -151,14 +166,160 @@ struct producer_session_state {
     const auto checked = check(batch.view());
     if (!checked)
       return args.port->answer(call, checked.error());
+    if (interceptor && offered_bytes > 0 &&
+        offered_bytes + plain_bytes_of(batch.view()) > args.node->bounds.net.connection_bytes_max)
+      return args.port->answer(
+          call, failure{ec::overloaded, "the batches that wait for the " + interceptor->title() +
+                                            " weigh as much as net.connection-bytes-max allows; "
+                                            "repeat later"});
     auto& p = places[partition];
     const auto question = next_question++;
     unanswered.emplace(question, asked{call, partition});
-    self->send(p.leader, atom::publish_v, caf::actor_cast<publisher_actor>(self),
-               publish_request{question, args.producer.name, p.opened, number, previous,
-                               hash_of(batch.view()), checked->messages, checked->timed,
-                               encode_publish_body({args.producer.name, p.opened, number, previous,
-                                                    batch.view()})});
+    publish_request request{question, args.producer.name,    p.opened,          number,
+                            previous, hash_of(batch.view()), checked->messages, checked->timed,
+                            {}};
+    if (interceptor)
+      return offer(partition, std::move(request), batch);
+    request.body = body_of(request, batch.view(), std::nullopt);
+    pass_on(p, std::move(request));
+  }
+
+  [[nodiscard]] static shared_bytes body_of(const publish_request& request, std::string_view batch,
+                                            std::optional<hash128> sent) {
+    return encode_publish_body(
+        {request.producer, request.opened, request.number, request.previous, batch, sent});
+  }
+
+  void pass_on(const place& to, publish_request request) {
+    self->send(to.leader, atom::publish_v, caf::actor_cast<publisher_actor>(self),
+               std::move(request));
+  }
+
+  // ---- Interceptors
+  // ---------------------------------------------------------------------------------
+
+  void offer(std::uint32_t partition, publish_request request, const shared_bytes& batch) {
+    const auto plain = plain_batch(batch);
+    WAYBILL_ASSERT(plain); // it was checked
+    auto messages = read_batch(plain->view());
+    WAYBILL_ASSERT(messages);
+    const auto what = std::make_shared<const offered_batch>(
+        topic_name(), partition, args.producer.name, *plain, *std::move(messages));
+    const auto question = request.question;
+    offered_bytes += plain->size();
+    offers[partition].push_back({std::move(request), batch, *plain});
+    const auto judge = interceptor->find<interceptor_actor>();
+    if (!judge)
+      return judged(partition, question, unjudged("is being started again"));
+    self->request(judge, args.node->bounds.extensions.interceptor_timeout, atom::intercept_v, what)
+        .then(
+            [this, partition, question](interception& answer) {
+              tell_late(false);
+              judged(partition, question, std::move(answer));
+            },
+            [this, partition, question](const caf::error& why) {
+              const bool late = why == caf::sec::request_timeout;
+              if (late)
+                tell_late(true);
+              judged(partition, question,
+                     unjudged(late ? "did not answer within extensions.interceptor-timeout"
+                                   : "failed (" + to_failure(why).detail + ")"));
+            });
+  }
+
+  /// Nothing passes unseen: it is refused, and may come again.
+  [[nodiscard]] failure unjudged(const std::string& why) const {
+    return {ec::extension_failed, "the " + interceptor->title() + " of topic \"" + topic_name() +
+                                      "\" " + why + ", so the batch was not taken; repeat"};
+  }
+
+  /// Every session of the topic sees it; people are told once.
+  void tell_late(bool late) {
+    if (interceptor->late.load(std::memory_order_relaxed) == late ||
+        interceptor->late.exchange(late) == late)
+      return;
+    raise_alarm(
+        *self,
+        {"interceptor-late", interceptor->title(), alarm_level::critical,
+         late ? "the " + interceptor->title() + " did not answer within " +
+                    to_string(limit_value{args.node->bounds.extensions.interceptor_timeout}) +
+                    ": its batches are refused"
+              : "the " + interceptor->title() + " answers in time again",
+         late});
+  }
+
+  template <class Answer>
+  void judged(std::uint32_t partition, std::uint64_t question, Answer answer) {
+    auto& queue = offers[partition];
+    const auto found = std::ranges::find_if(
+        queue, [question](const offered& each) { return each.request.question == question; });
+    WAYBILL_ASSERT(found != queue.end());
+    if constexpr (std::is_same_v<Answer, failure>) {
+      found->answer = interception::accept();
+      found->request.refused = std::move(answer);
+    } else {
+      found->answer = std::move(answer);
+    }
+    while (!queue.empty() && queue.front().answer) {
+      auto next = std::move(queue.front());
+      queue.pop_front();
+      offered_bytes -= next.plain.size();
+      go_on(partition, next);
+    }
+    end_if_idle();
+  }
+
+  /// Also what is refused goes to the leader: it may be a repeat of what was taken before.
+  void go_on(std::uint32_t partition, offered& what) {
+    if (!unanswered.contains(what.request.question))
+      return; // its leader has ended meanwhile, and the client knows
+    const auto& p = places[partition];
+    if (!p.leader) {
+      const auto asked = unanswered.extract(what.request.question);
+      return args.port->answer(
+          asked.mapped().call,
+          failure{ec::partition_offline, partition_name(topic_name(), partition) +
+                                             " has no leader at this moment; repeat"});
+    }
+    if (what.request.refused.code == ec::none)
+      what.request.refused = carry_out(what);
+    pass_on(p, std::move(what.request));
+  }
+
+  /// @returns why it is refused, if it is
+  failure carry_out(offered& what) const {
+    using verdict = interception::verdict;
+    const auto& answer = *what.answer;
+    switch (answer.what) {
+    case verdict::accept:
+      what.request.body = body_of(what.request, what.batch.view(), std::nullopt);
+      return {ec::none, {}};
+    case verdict::reject:
+      return {ec::rejected,
+              "the " + interceptor->title() + " of topic \"" + topic_name() +
+                  "\" rejects the batch: " +
+                  cut_reason(answer.reason, args.node->bounds.delivery.reason_bytes_max)};
+    case verdict::change:
+      break;
+    }
+    const auto& limits = args.node->bounds.net;
+    const auto changed = with_headers(what.plain.view(), answer.changed);
+    if (!changed)
+      return not_allowed(changed.error());
+    if (const auto fits =
+            check_batch(*changed, {limits.batch_messages_max, limits.message_bytes_max});
+        !fits)
+      return not_allowed(fits.error());
+    if (changed->size() > limits.batch_bytes_max)
+      return not_allowed({ec::batch_too_large, "more than net.batch-bytes-max allows"});
+    what.request.body = body_of(what.request, *changed, what.request.hash);
+    return {ec::none, {}};
+  }
+
+  /// A change that makes no batch of it: the interceptor's fault, and the same with a repeat.
+  [[nodiscard]] failure not_allowed(const failure& why) const {
+    return {ec::rejected, "what the " + interceptor->title() + " of topic \"" + topic_name() +
+                              "\" made of the batch cannot be taken: " + why.detail};
   }
 
   void published(publish_outcomes& outcomes) {

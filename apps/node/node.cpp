@@ -1,6 +1,8 @@
 #include "apps/node/node.hpp"
 
+#include "actors/extension_board.hpp"
 #include "actors/limit_gauge.hpp"
+#include "actors/node/alarm_log.hpp"
 #include "actors/node/node_supervisor.hpp"
 #include "net/rpc/rpc_server.hpp"
 #include "storage/store.hpp"
@@ -68,6 +70,7 @@ struct node::impl {
   node_options options;
   context_ptr context;
   std::unique_ptr<caf::actor_system> system;
+  alarm_log_actor alarm_log;
   node_supervisor_actor root;
   caf::actor watcher; ///< held: an actor that nobody can reach is taken away, and tells nothing
   std::optional<limit_gauge> connections; ///< looked at by the server's thread
@@ -90,9 +93,11 @@ struct node::impl {
     context = std::make_shared<node_context>(config.bounds(), settings.node.id, draw_process_id(),
                                              std::shared_ptr<store>{*std::move(opened)});
     context->development = config.development();
+    context->extensions.fill(config.extensions(), places_of(settings));
     config.add_message_types<caf::id_block::waybill>();
     system = std::make_unique<caf::actor_system>(config);
-    root = spawn_node_supervisor(*system, {context, [this](const alarm_report& a) { tell(a); }});
+    alarm_log = spawn_alarm_log(*system, [this](const alarm_report& a) { tell(a); });
+    root = spawn_node_supervisor(*system, {context, alarm_log});
     watcher = system->spawn<caf::hidden>(root_watcher, root,
                                          [this](const caf::error& reason) { root_ended(reason); });
     caf::scoped_actor asker{*system};
@@ -139,6 +144,8 @@ struct node::impl {
     return {};
   }
 
+  void end_log();
+
   void tell(const alarm_report& alarm) const {
     if (!alarm.raised) {
       if (!alarm.detail.empty())
@@ -148,7 +155,8 @@ struct node::impl {
     const auto level = alarm.level == alarm_level::critical  ? log_level::error
                        : alarm.level == alarm_level::warning ? log_level::warning
                                                              : log_level::info;
-    options.log(level, "ALARM " + alarm.name + " (" + alarm.subject + "): " + alarm.detail);
+    options.log(level, "ALARM " + alarm.name + " (" + alarm.subject + "): " + alarm.detail +
+                           (alarm.advice.empty() ? "" : ". " + alarm.advice));
   }
 
   void root_ended(const caf::error& reason) {
@@ -213,10 +221,22 @@ struct node::impl {
     connections.reset();
     root = node_supervisor_actor{};
     watcher = caf::actor{};
+    end_log();
     system.reset();
     context.reset();
   }
 };
+
+/// The last of all: what the others had to say is written by then.
+void node::impl::end_log() {
+  if (!alarm_log)
+    return;
+  system->await_all_actors_done();
+  caf::scoped_actor asker{*system};
+  caf::anon_send(alarm_log, atom::stop_v);
+  asker->wait_for(alarm_log);
+  alarm_log = alarm_log_actor{};
+}
 
 node::node(std::unique_ptr<impl> started) : impl_{std::move(started)} {}
 

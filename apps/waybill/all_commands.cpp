@@ -11,7 +11,7 @@ constexpr const char* exit_statuses =
     "seconds.\n"
     "Exit status: 0 everything asked for was done; 1 failure (audit: the books do not balance,\n"
     "or were not all audited; verify: a receipt is not in the log); 2 wrong usage; 3 publish gave "
-    "up on messages.\n"
+    "up on messages; 4 alarms stand (alarms).\n"
     "Example: waybill topic create orders --partitions 4";
 
 void add_global_options(CLI::App& app, context& c) {
@@ -40,6 +40,7 @@ void add_all_commands(CLI::App& app, context& c) {
   add_dlq_commands(app, c);
   add_audit_command(app, c);
   add_verify_command(app, c);
+  add_alarms_command(app, c);
   add_bench_commands(app, c);
 }
 

@@ -16,7 +16,7 @@
 namespace waybill::cli {
 
 /// 0 only if everything that was asked for was done.
-enum class status : int { done = 0, failed = 1, usage = 2, given_up = 3 };
+enum class status : int { done = 0, failed = 1, usage = 2, given_up = 3, alarmed = 4 };
 
 /// Used wrongly in a way that the parser cannot see.
 struct usage_error : std::runtime_error {
@@ -83,6 +83,7 @@ void add_group_commands(CLI::App& app, context& c);
 void add_dlq_commands(CLI::App& app, context& c);
 void add_audit_command(CLI::App& app, context& c);
 void add_verify_command(CLI::App& app, context& c);
+void add_alarms_command(CLI::App& app, context& c);
 void add_bench_commands(CLI::App& app, context& c);
 
 } // namespace waybill::cli

@@ -314,6 +314,24 @@ struct node_stats {
   std::uint64_t memory_peak_bytes = 0; ///< the most since the start, or the last reset
   std::uint64_t syncs = 0;             ///< calls of fdatasync and fsync by the store
 };
+/// News of an alarm: that it was raised, or that it is over.
+struct alarm_info {
+  std::string name;        ///< stable: `disk-full`, `limit-near`, …
+  std::string subject;     ///< what it is about: a partition, a group, a limit's key
+  std::string level;       ///< `notice`, `warning`, `critical`
+  std::string detail;      ///< a sentence: what is so, or why it is over
+  std::string advice;      ///< a sentence: what to do
+  wall_time since{}, at{}; ///< when it was raised; when this was told
+  bool raised = true;
+};
+struct alarm_list {
+  wall_time started{};               ///< the node's process, and the number of its last news:
+  std::uint64_t last = 0;            ///< for `alarms_after`
+  std::vector<alarm_info> raised;    ///< all that stand, the longest first
+  std::uint64_t unlisted = 0;        ///< that stand besides: the list is bounded
+  std::vector<alarm_info> changes{}; ///< since what was known, in order
+  std::uint64_t missed = 0;          ///< changes that the node does not remember any more
+};
 enum class memory_peak : std::uint8_t { keep, reset };
 
 class client {
@@ -358,6 +376,10 @@ public:
                               std::uint32_t partition, std::span<const message_offset> offsets);
   partition_books audit(const std::string& topic, std::uint32_t partition);
   verification verify(const receipt& r);
+  alarm_list alarms();
+  /// Waits for news behind `known`, `patience` at the most (and no longer than half of the call
+  /// time-out). After a restart of the node: all that is remembered, without waiting.
+  alarm_list alarms_after(const alarm_list& known, milliseconds patience);
   /// `reset`: for whoever asks later, the peak counts from this answer on.
   node_stats stats(memory_peak peak = memory_peak::keep);
 

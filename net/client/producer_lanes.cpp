@@ -47,6 +47,8 @@ bool is_surely_not_taken(ec code) {
   case ec::fenced:
   case ec::out_of_order:
   case ec::unknown_producer:
+  case ec::rejected:
+  case ec::extension_failed:
     return true;
   default:
     return false;

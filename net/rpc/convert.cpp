@@ -119,6 +119,18 @@ void put(wire::NodeStats::Builder to, const node_figures& from) {
   to.setSyncs(from.syncs);
 }
 
+void put(wire::Alarm::Builder to, const alarm_report& from) {
+  to.setName(text(from.name));
+  to.setSubject(text(from.subject));
+  to.setLevel(text(std::string{to_string(from.level)}));
+  to.setDetail(text(from.detail));
+  to.setAdvice(text(from.advice));
+  to.setSince(millis(from.since));
+  to.setAt(millis(from.at));
+  to.setRaised(from.raised);
+  to.setNumber(from.number);
+}
+
 void put(wire::GroupBooks::Builder to, const audited_group& from) {
   to.setGroup(text(from.group));
   to.setArrived(from.arrived);
@@ -295,6 +307,24 @@ void write(wire::VerifyOutcome::Builder to, const client_answer& from) {
   case verify_finding::unknown:
     return to.setUnknown(text(found->detail));
   }
+}
+
+void write(wire::AlarmsOutcome::Builder to, const client_answer& from) {
+  const auto* found = expect<alarms_answer>(to, from);
+  if (!found)
+    return;
+  auto ok = to.initOk();
+  const auto& news = *found->news;
+  ok.setStarted(millis(found->started));
+  ok.setLast(news.last);
+  auto raised = ok.initRaised(static_cast<kj::uint>(news.raised.size()));
+  for (kj::uint i = 0; i < raised.size(); ++i)
+    put(raised[i], news.raised[i]);
+  ok.setUnlisted(news.unlisted);
+  auto changes = ok.initChanges(static_cast<kj::uint>(news.changes.size()));
+  for (kj::uint i = 0; i < changes.size(); ++i)
+    put(changes[i], news.changes[i]);
+  ok.setMissed(news.missed);
 }
 
 void write(wire::NodeStatsOutcome::Builder to, const client_answer& from) {

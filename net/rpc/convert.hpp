@@ -23,6 +23,7 @@ void write(wire::SeekOutcome::Builder to, const client_answer& from);
 void write(wire::RedriveOutcome::Builder to, const client_answer& from);
 void write(wire::AuditOutcome::Builder to, const client_answer& from);
 void write(wire::VerifyOutcome::Builder to, const client_answer& from);
+void write(wire::AlarmsOutcome::Builder to, const client_answer& from);
 void write(wire::NodeStatsOutcome::Builder to, const client_answer& from);
 /// Chunks [first, end) of one delivery.
 void write(capnp::List<wire::Chunk>::Builder to, const chunk* first);

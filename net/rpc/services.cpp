@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t names_bytes_max = 256; ///< of any name in a call; the sessions check further
 constexpr std::size_t ranges_max = 10'000;
 constexpr std::size_t letters_max = 1'000;
+constexpr std::uint64_t alarms_wait_ms_max = 60'000;
 
 std::optional<failure> too_long(std::initializer_list<capnp::Text::Reader> names) {
   for (const auto each : names)
@@ -312,6 +313,13 @@ public:
     const auto params = context.getParams();
     return ask(context, verify_call{read(params.getTopic()), params.getPartition(),
                                     message_offset{params.getOffset()}, read(params.getEntry())});
+  }
+  kj::Promise<void> alarms(AlarmsContext context) override {
+    const auto params = context.getParams();
+    return ask(context,
+               list_alarms_call{wall_time{milliseconds{params.getStarted()}}, params.getAfter(),
+                                milliseconds{static_cast<std::int64_t>(std::min<std::uint64_t>(
+                                    params.getWaitMs(), alarms_wait_ms_max))}});
   }
   kj::Promise<void> nodeStats(NodeStatsContext context) override {
     return ask(context, node_stats_call{context.getParams().getResetMemoryPeak()});

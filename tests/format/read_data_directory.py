@@ -206,7 +206,8 @@ def check_body(e):
     batch = b""
     if e.kind == 2:
         name, size = struct.unpack_from("<II", e.body, 24)
-        at = 32 + (name + 7) // 8 * 8
+        changed, name = name >> 31, name & 0x7fffffff
+        at = 32 + (name + 7) // 8 * 8 + 16 * changed
         if len(e.body) - at != size:
             raise ValueError("the batch has another size than its body says")
         batch = plain_batch(e.body[at:])

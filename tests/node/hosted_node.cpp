@@ -15,6 +15,8 @@ namespace waybill::test {
 result<void> hosted_node::try_start() {
   end();
   auto config = std::make_unique<node_config>();
+  if (how_.extend)
+    how_.extend(*config);
   std::vector<std::string> arguments{"--node.data-dir=" + how_.directory,
                                      "--net.listen=127.0.0.1:" + std::to_string(port_)};
   if (!how_.disk_free) // what the machine's disk has is no test's business

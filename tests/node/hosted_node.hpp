@@ -19,6 +19,8 @@ struct hosting {
   std::string directory = "/data/node";
   std::vector<std::string> flags{};           ///< further ones, `--group.key=value`
   std::function<std::uint64_t()> disk_free{}; ///< null: as the machine's disk says
+  /// What the program adds to its node.
+  std::function<void(node_config&)> extend{};
   /// Limits by key, beside the flags: out of their range if need be.
   std::vector<std::pair<std::string, limit_value>> bounds{};
 };

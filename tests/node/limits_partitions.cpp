@@ -170,6 +170,111 @@ void restarts_within() {
   house.finish();
 }
 
+void restarts_alarm() {
+  small_house house{{.flags = {flag("supervision.restarts-alarm", 1)}}};
+  CHECK(fail_auditor(house));
+  CHECK(fail_auditor(house));
+  house.expect_alarm("ALARM restarts-often (auditor)");
+  house.finish();
+}
+
+// ---- Extensions ---------------------------------------------------------------------------------
+
+template <class Answer>
+struct unanswered {
+  std::vector<caf::typed_response_promise<Answer>> promises;
+};
+
+/// Takes what it is told and never answers.
+alarm_sink_actor::behavior_type
+deaf_sink(alarm_sink_actor::stateful_pointer<unanswered<done>> self) {
+  return {[self](atom::alarm, const alarm_report&) -> caf::result<done> {
+    self->state.promises.push_back(self->make_response_promise<done>());
+    return self->state.promises.back();
+  }};
+}
+
+interceptor_actor::behavior_type
+deaf_interceptor(interceptor_actor::stateful_pointer<unanswered<interception>> self) {
+  return {[self](atom::intercept, const offered_ptr&) -> caf::result<interception> {
+    self->state.promises.push_back(self->make_response_promise<interception>());
+    return self->state.promises.back();
+  }};
+}
+
+house_plan with_deaf_sink(std::string bound) {
+  house_plan plan{.flags = {"--extensions.alarm-sinks=deaf", std::move(bound)}};
+  plan.extend = [](node_config& config) {
+    config.add_alarm_sink("deaf",
+                          [](caf::actor_system& system) { return system.spawn(deaf_sink); });
+  };
+  return plan;
+}
+
+void listener_timeout() {
+  small_house house{with_deaf_sink("--extensions.listener-timeout=50ms")};
+  CHECK(fail_auditor(house)); // something to tell
+  house.expect_alarm("ALARM sink-behind (deaf): the alarm sink deaf was not told of 1 alarms: "
+                     "it did not answer within");
+  house.finish();
+}
+
+void listener_queue() {
+  small_house house{with_deaf_sink(flag("extensions.waiting-max", 1))};
+  CHECK(fail_auditor(house)); // it is raised, and over: one of the two finds no room
+  house.expect_alarm("ALARM sink-behind (deaf): the alarm sink deaf was not told of 1 alarms: as "
+                     "many wait");
+  house.finish();
+}
+
+redelivery_actor::behavior_type
+deaf_policy(redelivery_actor::stateful_pointer<unanswered<redelivery>> self) {
+  return {[self](atom::failed, const failed_ptr&) -> caf::result<redelivery> {
+    self->state.promises.push_back(self->make_response_promise<redelivery>());
+    return self->state.promises.back();
+  }};
+}
+
+void redelivery_timeout() {
+  house_plan plan{.flags = {"--extensions.redelivery-policies=orders/*=deaf",
+                            "--extensions.redelivery-timeout=50ms", "--delivery.delay=0ms"}};
+  plan.extend = [](node_config& config) {
+    config.add_redelivery_policy(
+        "deaf", [](caf::actor_system& system) { return system.spawn(deaf_policy); });
+  };
+  small_house house{std::move(plan)};
+  house.admin().create_topic("orders", 1);
+  house.send("orders", 1);
+  rpc_peer peer{house.port()};
+  peer_consumer from{peer, "orders", "billing"};
+  from.await(1);
+  CHECK(from.nack(0) == ec::none); // by the group's policy
+  from.await(2);
+  CHECK(from.got()[1].attempt == 2);
+  house.expect_alarm("ALARM policy-late (redelivery policy deaf)");
+  CHECK(from.ack(0) == ec::none);
+  house.finish();
+}
+
+void interceptor_timeout() {
+  house_plan plan{
+      .flags = {"--extensions.interceptors=ord*=deaf", "--extensions.interceptor-timeout=50ms"}};
+  plan.extend = [](node_config& config) {
+    config.add_interceptor(
+        "deaf", [](caf::actor_system& system) { return system.spawn(deaf_interceptor); });
+  };
+  small_house house{std::move(plan)};
+  house.admin().create_topic("orders", 1);
+  rpc_peer peer{house.port()};
+  peer_producer to{peer, "orders", "sender"};
+  const auto refused = to.publish(raw_batch(1, 8));
+  CHECK(refused.code == ec::extension_failed);
+  CHECK(refused.detail.find("extensions.interceptor-timeout") != std::string::npos);
+  house.expect_alarm("ALARM interceptor-late (interceptor deaf)");
+  CHECK(house.admin().describe_topic("orders").partitions[0].held_messages == 0);
+  house.finish();
+}
+
 } // namespace
 
 void add_partition_drivers(limit_drivers& to) {
@@ -181,6 +286,11 @@ void add_partition_drivers(limit_drivers& to) {
   to["partitions.partitions-total-max"] = partitions_in_all;
   to["supervision.restarts-max"] = restarts;
   to["supervision.restarts-within"] = restarts_within;
+  to["supervision.restarts-alarm"] = restarts_alarm;
+  to["extensions.redelivery-timeout"] = redelivery_timeout;
+  to["extensions.interceptor-timeout"] = interceptor_timeout;
+  to["extensions.listener-timeout"] = listener_timeout;
+  to["extensions.waiting-max"] = listener_queue;
 }
 
 } // namespace waybill::test

@@ -157,6 +157,38 @@ void lease_max() {
   scene.finish();
 }
 
+void stuck_after() {
+  small_house house{
+      {.flags = {"--delivery.stuck-after=200ms", "--partitions.checkpoint-interval=50ms"}}};
+  house.admin().create_topic("orders", 1);
+  house.admin().set_group("orders", "billing", {});
+  const auto ids = house.send("orders", 3);
+  house.expect_alarm("ALARM group-stuck (orders#0, group billing): nothing of orders#0, group "
+                     "billing was settled");
+  house.expect_messages("orders", "billing", ids);
+  house.expect_alarm("group-stuck is over");
+  house.finish();
+}
+
+void dead_letters_alarm() {
+  small_house house{
+      {.flags = {flag("delivery.dead-letters-alarm", 2), flag("delivery.attempts-max", 1)}}};
+  house.admin().create_topic("orders", 1);
+  house.send("orders", 3);
+  rpc_peer peer{house.port()};
+  peer_consumer from{peer, "orders", "billing"};
+  from.await(3);
+  CHECK(from.nack(0) == ec::none);
+  CHECK_FALSE(house.node().has_said("dead-letters-growing"));
+  CHECK(from.nack(1) == ec::none);
+  house.expect_alarm("ALARM dead-letters-growing (orders#0, group billing)");
+  house.admin().list_dead_letters("orders", "billing", 0, {}, false,
+                                  [](const auto&) { return true; });
+  house.expect_alarm("dead-letters-growing is over: somebody has looked");
+  CHECK(from.ack(2) == ec::none);
+  house.finish();
+}
+
 } // namespace
 
 void add_policy_drivers(limit_drivers& to) {
@@ -167,6 +199,8 @@ void add_policy_drivers(limit_drivers& to) {
   to["delivery.delay-max"] = delay_max;
   to["delivery.jitter"] = jitter;
   to["delivery.lease-max"] = lease_max;
+  to["delivery.stuck-after"] = stuck_after;
+  to["delivery.dead-letters-alarm"] = dead_letters_alarm;
 }
 
 } // namespace waybill::test

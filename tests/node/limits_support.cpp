@@ -118,6 +118,7 @@ small_house::small_house(house_plan plan)
     : plan_{std::move(plan)}, node_{{.env = &env_,
                                      .flags = plan_.flags,
                                      .disk_free = plan_.disk_free,
+                                     .extend = plan_.extend,
                                      .bounds = plan_.bounds}} {
   node_.start();
   admin_.emplace(node_.server(), quiet());

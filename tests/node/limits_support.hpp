@@ -67,6 +67,7 @@ struct house_plan {
   std::vector<std::string> flags{};
   std::vector<std::pair<std::string, limit_value>> bounds{};
   std::function<std::uint64_t()> disk_free{};
+  std::function<void(node_config&)> extend{}; ///< what the program adds to its node
   bool others_may_wait = false; ///< the limit is the node's: others meet it too, and repeat
 };
 

@@ -26,7 +26,9 @@ struct scene {
     for (const auto& each : copies)
       REQUIRE(open_store()->begin_copy(each, copy_id{7}));
     node = std::make_shared<node_context>(limits{}, "node-1", process_id{1}, open_store());
-    system.registry().put(role::alarm_desk, spawn_alarm_desk(system, [](const alarm_report&) {}));
+    system.registry().put(
+        role::alarm_desk,
+        spawn_alarm_desk(system, {std::make_shared<alarm_book>(supervision_limits{}), {}, {}}));
     system.registry().put(role::storage_writer, spawn_storage_writer(system, node));
     system.registry().put(role::storage_reader, spawn_storage_reader(system, node));
     system.registry().put(role::coordinator, spawn_embedded_coordinator(system, node));

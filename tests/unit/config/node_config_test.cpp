@@ -37,6 +37,16 @@ private:
   std::filesystem::path path_;
 };
 
+/// Of a program that has an extension of each kind, all of one name.
+struct extended_config : node_config {
+  extended_config() {
+    add_alarm_sink("own", [](caf::actor_system&) { return alarm_sink_actor{}; });
+    add_interceptor("own", [](caf::actor_system&) { return interceptor_actor{}; });
+    add_letter_listener("own", [](caf::actor_system&) { return letter_listener_actor{}; });
+    add_redelivery_policy("own", [](caf::actor_system&) { return redelivery_actor{}; });
+  }
+};
+
 void accept(node_config& config, const arguments& given) {
   const auto done = config.read(given);
   INFO((done ? "" : done.error().detail));
@@ -59,11 +69,16 @@ std::string lines(const option& key, const std::string& value) {
 
 /// Another value than the default that a key takes while every other key has its default.
 std::string another(const option& key) {
-  static const std::map<std::string_view, std::string> special{{"node.id", "north"},
-                                                               {"node.data-dir", "/srv/w"},
-                                                               {"node.log-level", "debug"},
-                                                               {"net.listen", "[::1]:0"},
-                                                               {"scheduler.policy", "stealing"}};
+  static const std::map<std::string_view, std::string> special{
+      {"node.id", "north"},
+      {"node.data-dir", "/srv/w"},
+      {"node.log-level", "debug"},
+      {"net.listen", "[::1]:0"},
+      {"scheduler.policy", "stealing"},
+      {"extensions.alarm-sinks", "own"},
+      {"extensions.interceptors", "a*=own"},
+      {"extensions.letter-listeners", "a/*=own"},
+      {"extensions.redelivery-policies", "a/*=own"}};
   if (const auto found = special.find(key.key); found != special.end())
     return found->second;
   const auto value = key.read(node_settings{});
@@ -119,13 +134,13 @@ TEST_CASE("every key is set by a flag, and by a file", "[config]") {
     const auto result = expected(key, value);
     CHECK(result != config_text(node_settings{}));
 
-    node_config by_flag;
+    extended_config by_flag;
     accept(by_flag, {"--" + std::string{key.key} + "=" + value});
     CHECK(config_text(by_flag.values()) == result);
 
     const bool is_text = std::holds_alternative<std::string>(key.read(node_settings{}));
     const config_file file{lines(key, is_text ? "\"" + value + "\"" : value)};
-    node_config by_file;
+    extended_config by_file;
     accept(by_file, {file.flag()});
     CHECK(config_text(by_file.values()) == result);
   }
@@ -315,11 +330,11 @@ TEST_CASE("the configuration that is dumped reads back as itself", "[config]") {
   const auto awkward = std::ranges::find(all, "--node.data-dir=/srv/w");
   REQUIRE(awkward != all.end());
   *awkward = R"(--node.data-dir=/srv/with "quotes"\and ; more)";
-  node_config first;
+  extended_config first;
   accept(first, all);
   CHECK(first.wanted() == wanted_action::dump_config);
   const config_file file{first.text()};
-  node_config second;
+  extended_config second;
   accept(second, {file.flag(), "--dump-config"});
   CHECK(second.text() == first.text());
   CHECK(second.values().node.data_dir == R"(/srv/with "quotes"\and ; more)");

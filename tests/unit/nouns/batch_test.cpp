@@ -106,6 +106,37 @@ constexpr std::uint64_t of_structs = 7; // a tag, then structs
 
 } // namespace
 
+TEST_CASE("other headers leave all else of a batch as it was, its times too", "[nouns]") {
+  const auto seed = new_seed();
+  CAPTURE(seed);
+  random_values random{seed};
+  for (int i = 0; i < 200; ++i) {
+    auto messages = random_messages(random, 20);
+    const auto place = static_cast<std::uint32_t>(random.below(messages.size()));
+    const auto headers = random.list(4, [&] { return std::pair{random.name(), random.bytes(50)}; });
+    const auto changed = with_headers(batch_of(messages), {{place, headers}});
+    REQUIRE(changed);
+    messages[place].headers = headers;
+    REQUIRE(messages_of(*changed) == messages);
+    REQUIRE(check_batch(*changed, wide));
+  }
+  const auto refused = with_headers(batch_of({{}}), {{1, {}}});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ec::bad_argument);
+
+  capnp::MallocMessageBuilder builder;
+  auto root = builder.initRoot<format::Batch>();
+  root.initMessages(2);
+  auto times = root.initTimes(1);
+  times[0].setPosition(1);
+  times[0].setDelayMs(5);
+  const auto words = capnp::messageToFlatArray(builder);
+  const std::string batch{words.asChars().begin(), words.asChars().size()};
+  const auto with = with_headers(batch, {{0, {{"a", "b"}}}});
+  REQUIRE(with);
+  CHECK(*times_of(*with, {}, {}) == *times_of(batch, {}, {}));
+}
+
 TEST_CASE("a batch that was checked is read, measured and cut as it was made", "[nouns]") {
   const auto seed = new_seed();
   CAPTURE(seed);

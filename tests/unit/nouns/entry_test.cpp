@@ -195,6 +195,22 @@ TEST_CASE("who sent a batch, and the batch, come back from the body", "[nouns]")
   }
 }
 
+TEST_CASE("a batch that was changed keeps the hash of what was sent", "[nouns]") {
+  const publish_body plain{"sender", producer_epoch{1}, batch_number{2}, batch_number{1}, "batch"};
+  CHECK(hash_as_sent(plain) == hash_of("batch"));
+  auto changed = plain;
+  changed.sent = hash_of("as it was sent");
+  const auto body = encode_publish_body(changed);
+  CHECK(body.size() == encode_publish_body(plain).size() + 16);
+  const auto read = decode_publish_body(body.view());
+  REQUIRE(read);
+  CHECK(read->producer == "sender");
+  CHECK(read->batch == "batch");
+  CHECK(hash_as_sent(*read) == hash_of("as it was sent"));
+  CHECK((read->batch.data() - body.view().data()) % 8 == 0);
+  CHECK_FALSE(decode_publish_body(body.view().substr(0, body.size() - 1)));
+}
+
 TEST_CASE("the body of a batch that ends too early, goes on, or is garbage is damaged", "[nouns]") {
   const auto seed = new_seed();
   CAPTURE(seed);

@@ -39,6 +39,30 @@ TEST_CASE("a message comes back after its delay, its attempt recorded before it 
   CHECK(failed.first_delivered == first_delivered);
 }
 
+TEST_CASE("a message that is to be buried is dead at once, whatever attempts are left",
+          "[delivery]") {
+  depot d;
+  d.create("g");
+  d.publish(2);
+  d.join(ann);
+  d.turn();
+  const auto held = d.rules.held(ann, at(1));
+  REQUIRE(held);
+  CHECK(held->group == "g");
+  CHECK(held->attempt == 1);
+  CHECK_FALSE(d.rules.held(ann, at(2)));
+  CHECK_FALSE(d.rules.held(bob, at(1)));
+  (void)d.rules.nack(ann, at(1), std::nullopt, "no use", d.now, 0.5, after_failure::bury);
+  const auto record = d.commit().at(0);
+  CHECK(record.groups.at(0).failed.empty());
+  REQUIRE(record.groups.at(0).dead.size() == 1);
+  CHECK(record.groups.at(0).dead[0].offset == at(1));
+  CHECK(record.groups.at(0).dead[0].attempts == 1);
+  CHECK(record.groups.at(0).dead[0].reason == "no use");
+  CHECK_FALSE(d.rules.held(ann, at(1)));
+  CHECK(d.rules.held(ann, at(0)));
+}
+
 TEST_CASE("the last attempt that fails is a dead letter, in the record that settles it",
           "[delivery]") {
   depot d;
