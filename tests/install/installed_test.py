@@ -17,6 +17,7 @@ import tempfile
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "system"))
+import extending_test  # noqa: E402
 import programs  # noqa: E402
 
 say, must, run, try_run = programs.say, programs.must, programs.run, programs.try_run
@@ -114,6 +115,24 @@ def a_node_of_ones_own(prefix, work):
     say("a program with a node in it publishes and consumes")
 
 
+def the_page_on_extending(prefix, work):
+    """docs/extending.md, from an empty directory on: its CMakeLists.txt, its code, its commands."""
+    directory = work / "extending"
+    directory.mkdir()
+    (directory / "CMakeLists.txt").write_text(extending_test.blocks("cmake")[0])
+    (directory / "own_node.cpp").write_text(extending_test.code())
+    words = [f"-DCMAKE_PREFIX_PATH={prefix}"]
+    if shutil.which("ccache"):
+        words.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
+    run("cmake", "-G", "Ninja", "-S", directory, "-B", directory / "build", *words)
+    run("cmake", "--build", directory / "build",
+        env=dict(os.environ, CCACHE_BASEDIR=str(work), CCACHE_NOHASHDIR="1"))
+    runs = work / "extending-runs"
+    runs.mkdir()
+    extending_test.try_page(directory / "build" / "own_node", work / "programs", runs)
+    say("docs/extending.md leads from an empty directory to a node of one's own")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, required=True, help="the build's directory")
@@ -132,6 +151,7 @@ def main():
         what_is_missing_is_named(prefix, work)
         a_client_alone(prefix, work)
         a_node_of_ones_own(prefix, work)
+        the_page_on_extending(prefix, work)
 
 
 if __name__ == "__main__":

@@ -61,9 +61,10 @@ class Node:
         self.port = port
         self.log = open(log, "ab")
         self.process = None
+        self.directory = None  # where it works; None: here
 
     def start(self):
-        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log, cwd=self.directory)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
