@@ -99,9 +99,15 @@ struct scene {
 } // namespace
 
 TEST_CASE("a sink that never answers holds up neither the log nor who asks", "[alarms]") {
+  std::mutex guard;
   alarm_sink_actor deaf;
-  scene s{{{"pager", [&deaf] { return deaf; }, 3}}};
-  deaf = s.system.spawn(deaf_sink, std::string{"poison"});
+  scene s{{{"pager",
+            [&] {
+              const std::lock_guard lock{guard};
+              return deaf;
+            },
+            3}}};
+  deaf = s.system.spawn(deaf_sink, std::string{"poison"}); // nobody has asked for it yet
   s.raise("disk-full", "a");
   CHECK(s.said.has({"disk-full a", "sink-behind pager"}));
   for (int i = 0; i < 20; ++i)
@@ -109,10 +115,12 @@ TEST_CASE("a sink that never answers holds up neither the log nor who asks", "[a
   CHECK(s.said.has({"limit-near 0", "limit-near 19"}));
   CHECK(s.news(0, 0ms).raised.size() == 22);
   caf::anon_send_exit(deaf, caf::exit_reason::user_shutdown);
+  const std::lock_guard lock{guard};
   deaf = alarm_sink_actor{};
 }
 
 TEST_CASE("a sink that ends at an alarm is told the next ones by who follows it", "[alarms]") {
+  heard pager; // sinks may hear of alarms until the system has ended
   std::mutex guard;
   alarm_sink_actor now;
   scene s{{{"pager",
@@ -125,7 +133,6 @@ TEST_CASE("a sink that ends at an alarm is told the next ones by who follows it"
   now = s.system.spawn(deaf_sink, std::string{"poison"});
   s.raise("poison", "a");
   CHECK(s.said.has({"poison a", "sink-behind pager"}));
-  heard pager;
   const auto next = spawn_alarm_log(s.system, [&](const alarm_report& r) { pager.add(r); });
   {
     const std::lock_guard lock{guard};
@@ -139,6 +146,8 @@ TEST_CASE("a sink that ends at an alarm is told the next ones by who follows it"
     now = alarm_sink_actor{};
   }
   caf::anon_send(next, atom::stop_v);
+  caf::scoped_actor asker{s.system};
+  asker->wait_for(next);
 }
 
 TEST_CASE("who follows waits for news, and no longer than was said", "[alarms]") {
