@@ -19,6 +19,7 @@ enum class entry_kind : std::uint8_t {
   group = 4,       ///< a group created, changed or deleted: `group_record`
   producer = 5,    ///< a producer opened, older holders fenced: `producer_record`
   redrive = 6,     ///< dead letters sent back to their group, or purged: `redrive_record`
+  retention = 7,   ///< what goes unread, what stays when it is settled: `retention_record`
 };
 
 struct entry {

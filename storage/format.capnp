@@ -107,6 +107,12 @@ struct RedriveRecord {
   batch @2 :Data;     # a serialised Batch; empty: the dead letters are purged
 }
 
+struct RetentionRecord {
+  droppedBelow @0 :UInt64;   # what lies before goes, read or not
+  keeps @1 :Bool;            # whether from `keptFrom` on settled messages stay
+  keptFrom @2 :UInt64;
+}
+
 struct Position {
   index @0 :UInt64;
   epoch @1 :UInt64;
@@ -158,6 +164,7 @@ struct GroupCounts {
   expired @6 :UInt64;   # of `dead`
   skipped @7 :UInt64;
   reopened @8 :UInt64;
+  droppedUnread @9 :UInt64;
 }
 
 struct GroupState {
@@ -182,6 +189,13 @@ struct TimedMessage {
   expires @2 :Int64;     # 0: none
 }
 
+struct Mark {
+  # How much was published before this offset, as encoded entries, and the stamp of the last of them.
+  offset @0 :UInt64;
+  bytesBefore @1 :UInt64;
+  stampedBefore @2 :Int64;
+}
+
 struct PartitionState {
   # A partition's replicated state after the entry `at`: what a checkpoint holds.
   at @0 :Position;
@@ -193,4 +207,8 @@ struct PartitionState {
   addressed @6 :List(AddressedRange);
   settledByAll @7 :List(OffsetRange);
   timed @8 :List(TimedMessage);   # that some group may still get; offsets ascend
+  keeps @9 :Bool;                 # as in RetentionRecord
+  keptFrom @10 :UInt64;
+  published @11 :Mark;            # as if the log's end were a mark
+  marks @12 :List(Mark);          # a few, offsets ascend
 }

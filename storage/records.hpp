@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -119,6 +120,27 @@ struct redrive_record {
   friend bool operator==(const redrive_record&, const redrive_record&) = default;
 };
 
+/// Body of a `retention` entry: what a topic's settings come to, by offset. Both places only move
+/// on.
+struct retention_record {
+  /// What lies before goes, read or not: of what a group had not settled, `dropped_unread` tells.
+  message_offset dropped_below;
+  /// From here on messages stay when every group has settled them; none: they may go at once. When
+  /// it begins it is the next offset, whatever stands here: what was settled before may be gone.
+  std::optional<message_offset> kept_from;
+  friend bool operator==(const retention_record&, const retention_record&) = default;
+};
+
+/// How long a topic's messages stay, beside "until every group has settled them"; 0: off. A change
+/// of a topic's settings is no entry: what it comes to is, as `retention_record`.
+struct retention_settings {
+  milliseconds keep{};     ///< so long they stay although every group has settled them
+  milliseconds age{};      ///< after so long they go, read or not
+  std::uint64_t bytes = 0; ///< with so much published behind them, in a partition, they go
+  [[nodiscard]] bool is_off() const { return *this == retention_settings{}; }
+  friend bool operator==(const retention_settings&, const retention_settings&) = default;
+};
+
 /// A message of a group that has failed before, or waits, or was counted as out.
 struct attempts_state {
   std::uint32_t failed = 0;  ///< deliveries that failed, and are recorded
@@ -142,6 +164,7 @@ struct group_counts {
   std::uint64_t expired = 0;    ///< of `dead`: those whose own time ran out
   std::uint64_t skipped = 0;    ///< settled by a seek forwards
   std::uint64_t reopened = 0;   ///< no longer settled after a seek backwards; beside `arrived`
+  std::uint64_t dropped_unread = 0; ///< settled because the topic's retention took them
   friend bool operator==(const group_counts&, const group_counts&) = default;
 };
 
@@ -193,6 +216,14 @@ struct message_times {
 };
 using timed_messages = std::map<message_offset, message_times>;
 
+/// A place in a log: how much was published before it, as encoded entries, and the last of it when.
+struct retention_mark {
+  message_offset offset;
+  std::uint64_t bytes_before = 0;
+  wall_time stamped_before{};
+  friend bool operator==(const retention_mark&, const retention_mark&) = default;
+};
+
 /// All of a partition's replicated state after `at`; what a checkpoint holds.
 struct partition_snapshot {
   log_position at;
@@ -202,10 +233,14 @@ struct partition_snapshot {
   std::vector<producer_snapshot> producers;
   std::vector<group_snapshot> groups;
   std::vector<addressed_range> addressed; ///< those that may still be live
-  /// What every group had settled when a group last came or went: a group that comes later does not
-  /// get these, for they may be dropped. Ascending, disjoint, not adjacent.
+  /// What every group had settled when a group last came or went: a group that comes later gets of
+  /// these only what lies behind `kept_from`, for the others may be dropped. Ascending, disjoint,
+  /// not adjacent.
   std::vector<offset_range> settled_by_all;
-  timed_messages timed; ///< those that some group may still get
+  timed_messages timed;                    ///< those that some group may still get
+  std::optional<message_offset> kept_from; ///< as in `retention_record`
+  retention_mark published;                ///< the log's end
+  std::vector<retention_mark> marks;       ///< a few before it, ascending
   friend bool operator==(const partition_snapshot&, const partition_snapshot&) = default;
 };
 

@@ -71,6 +71,15 @@ offset_range take(format::OffsetRange::Reader in) {
   return r;
 }
 
+void put(format::Mark::Builder out, const retention_mark& m) {
+  out.setOffset(m.offset.value);
+  out.setBytesBefore(m.bytes_before);
+  out.setStampedBefore(stamp_of(m.stamped_before));
+}
+retention_mark take(format::Mark::Reader in) {
+  return {message_offset{in.getOffset()}, in.getBytesBefore(), time_of(in.getStampedBefore())};
+}
+
 void put(format::Position::Builder out, const log_position& p) {
   out.setIndex(p.index.value);
   out.setEpoch(p.written.value);
@@ -304,6 +313,7 @@ void put(format::GroupCounts::Builder out, const group_counts& c) {
   out.setExpired(c.expired);
   out.setSkipped(c.skipped);
   out.setReopened(c.reopened);
+  out.setDroppedUnread(c.dropped_unread);
 }
 group_counts take(format::GroupCounts::Reader in) {
   return {.arrived = in.getArrived(),
@@ -314,7 +324,8 @@ group_counts take(format::GroupCounts::Reader in) {
           .for_others = in.getForOthers(),
           .expired = in.getExpired(),
           .skipped = in.getSkipped(),
-          .reopened = in.getReopened()};
+          .reopened = in.getReopened(),
+          .dropped_unread = in.getDroppedUnread()};
 }
 
 void put(format::GroupState::Builder out, const group_snapshot& g) {
@@ -405,6 +416,25 @@ redrive_record take(format::RedriveRecord::Reader in) {
   return r;
 }
 
+/// Of a record or a state: whether it keeps, and from where on.
+template <class Builder>
+void put_kept(Builder out, const std::optional<message_offset>& kept_from) {
+  out.setKeeps(kept_from.has_value());
+  out.setKeptFrom(kept_from.value_or(message_offset{}).value);
+}
+template <class Reader>
+std::optional<message_offset> take_kept(Reader in) {
+  return in.getKeeps() ? std::optional{message_offset{in.getKeptFrom()}} : std::nullopt;
+}
+
+void put(format::RetentionRecord::Builder out, const retention_record& r) {
+  out.setDroppedBelow(r.dropped_below.value);
+  put_kept(out, r.kept_from);
+}
+retention_record take(format::RetentionRecord::Reader in) {
+  return {.dropped_below = message_offset{in.getDroppedBelow()}, .kept_from = take_kept(in)};
+}
+
 void put(format::PartitionState::Builder out, const partition_snapshot& s) {
   put(out.initAt(), s.at);
   out.setNextOffset(s.next_offset.value);
@@ -415,6 +445,9 @@ void put(format::PartitionState::Builder out, const partition_snapshot& s) {
   put_list([&](unsigned n) { return out.initAddressed(n); }, s.addressed);
   put_list([&](unsigned n) { return out.initSettledByAll(n); }, s.settled_by_all);
   put_list([&](unsigned n) { return out.initTimed(n); }, s.timed);
+  put_kept(out, s.kept_from);
+  put(out.initPublished(), s.published);
+  put_list([&](unsigned n) { return out.initMarks(n); }, s.marks);
 }
 partition_snapshot take(format::PartitionState::Reader in) {
   return {.at = take(in.getAt()),
@@ -425,7 +458,10 @@ partition_snapshot take(format::PartitionState::Reader in) {
           .groups = take_list<group_snapshot>(in.getGroups()),
           .addressed = take_list<addressed_range>(in.getAddressed()),
           .settled_by_all = take_list<offset_range>(in.getSettledByAll()),
-          .timed = take_map<timed_messages>(in.getTimed())};
+          .timed = take_map<timed_messages>(in.getTimed()),
+          .kept_from = take_kept(in),
+          .published = take(in.getPublished()),
+          .marks = take_list<retention_mark>(in.getMarks())};
 }
 
 template <class Schema, class T>
@@ -447,6 +483,7 @@ std::string encode(const delivery_record& r) { return encode_as<format::Delivery
 std::string encode(const group_record& r) { return encode_as<format::GroupRecord>(r); }
 std::string encode(const producer_record& r) { return encode_as<format::ProducerRecord>(r); }
 std::string encode(const redrive_record& r) { return encode_as<format::RedriveRecord>(r); }
+std::string encode(const retention_record& r) { return encode_as<format::RetentionRecord>(r); }
 std::string encode(const partition_snapshot& r) { return encode_as<format::PartitionState>(r); }
 std::string encode(const dead_letter& r) { return encode_as<format::DeadLetter>(r); }
 
@@ -461,6 +498,9 @@ result<producer_record> decode_producer_record(std::string_view bytes) {
 }
 result<redrive_record> decode_redrive_record(std::string_view bytes) {
   return decode_as<redrive_record, format::RedriveRecord>(bytes, "the redrive record");
+}
+result<retention_record> decode_retention_record(std::string_view bytes) {
+  return decode_as<retention_record, format::RetentionRecord>(bytes, "the retention record");
 }
 result<partition_snapshot> decode_partition_snapshot(std::string_view bytes) {
   return decode_as<partition_snapshot, format::PartitionState>(bytes, "the checkpoint");

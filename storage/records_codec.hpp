@@ -14,6 +14,7 @@ namespace waybill {
 [[nodiscard]] std::string encode(const group_record& r);
 [[nodiscard]] std::string encode(const producer_record& r);
 [[nodiscard]] std::string encode(const redrive_record& r);
+[[nodiscard]] std::string encode(const retention_record& r);
 [[nodiscard]] std::string encode(const partition_snapshot& r);
 [[nodiscard]] std::string encode(const dead_letter& r);
 /// All @errors `damaged`: not the bytes of such a record.
@@ -21,6 +22,7 @@ namespace waybill {
 [[nodiscard]] result<group_record> decode_group_record(std::string_view bytes);
 [[nodiscard]] result<producer_record> decode_producer_record(std::string_view bytes);
 [[nodiscard]] result<redrive_record> decode_redrive_record(std::string_view bytes);
+[[nodiscard]] result<retention_record> decode_retention_record(std::string_view bytes);
 [[nodiscard]] result<partition_snapshot> decode_partition_snapshot(std::string_view bytes);
 [[nodiscard]] result<dead_letter> decode_dead_letter(std::string_view bytes);
 

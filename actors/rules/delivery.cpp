@@ -28,6 +28,7 @@ struct delivery::impl {
   std::vector<addressed_range> addressed;            ///< ascending
   offset_set settled_by_all;
   timed_messages timed;
+  std::optional<message_offset> kept_from; ///< retention: settled messages behind it stay
 
   // The leader's.
   bool begun = false;
@@ -48,8 +49,12 @@ struct delivery::impl {
   }
   /// What every group has settled and is in the log.
   [[nodiscard]] offset_set settled_in_common() const;
+  /// What of a set may be gone: no group gets it again.
+  [[nodiscard]] offset_set not_kept(offset_set some) const;
+  /// Before a group gets what others have settled: what may be gone is settled for good.
+  void settle_for_good();
   void prune_addressed();
-  [[nodiscard]] bool is_settled_everywhere(message_offset offset) const;
+  [[nodiscard]] bool is_settled_for_good(message_offset offset) const;
   void forget_times(offset_range settled);
   void create(const group_record& r, const moment& now);
   void remove(const group_record& r);
@@ -68,6 +73,7 @@ delivery::delivery(const delivery_limits& limits, const partition_snapshot& from
   impl_->addressed = from.addressed;
   impl_->settled_by_all = offset_set{from.settled_by_all};
   impl_->timed = from.timed;
+  impl_->kept_from = from.kept_from;
   for (const auto& each : from.groups)
     impl_->groups.emplace(each.group, impl::member{group{each}, dispatch{limits, impl_->timed}});
 }
@@ -86,17 +92,30 @@ offset_set delivery::impl::settled_in_common() const {
   return common;
 }
 
+offset_set delivery::impl::not_kept(offset_set some) const {
+  if (kept_from)
+    some.remove({*kept_from, next});
+  return some;
+}
+
+void delivery::impl::settle_for_good() {
+  settled_by_all.unite(settled_in_common());
+  settled_by_all = not_kept(std::move(settled_by_all));
+}
+
 /// What lies below every floor is settled everywhere: no group that comes later gets it.
 void delivery::impl::prune_addressed() {
   if (addressed.empty() || groups.empty())
     return;
-  auto lowest = groups.begin()->second.state.floor();
+  auto lowest = kept_from.value_or(next);
   for (const auto& [name, each] : groups)
     lowest = std::min(lowest, each.state.floor());
   std::erase_if(addressed, [&](const auto& each) { return each.offsets.end <= lowest; });
 }
 
-bool delivery::impl::is_settled_everywhere(message_offset offset) const {
+bool delivery::impl::is_settled_for_good(message_offset offset) const {
+  if (kept_from && offset >= *kept_from)
+    return false;
   return groups.empty() ? settled_by_all.contains(offset)
                         : std::ranges::all_of(groups, [offset](const auto& each) {
                             return each.second.state.settled().contains(offset);
@@ -106,7 +125,7 @@ bool delivery::impl::is_settled_everywhere(message_offset offset) const {
 /// Of what no group gets any more.
 void delivery::impl::forget_times(offset_range settled) {
   for (auto at = timed.lower_bound(settled.first); at != timed.end() && at->first < settled.end;)
-    at = is_settled_everywhere(at->first) ? timed.erase(at) : std::next(at);
+    at = is_settled_for_good(at->first) ? timed.erase(at) : std::next(at);
 }
 
 void delivery::apply_messages(offset_range messages, const std::optional<std::string>& only) {
@@ -131,7 +150,7 @@ void delivery::apply_messages(offset_range messages, const std::optional<std::st
 void delivery::apply_times(const timed_messages& times, const moment& now) {
   for (const auto& [offset, each] : times) {
     WAYBILL_ASSERT(offset < impl_->next);
-    if (impl_->is_settled_everywhere(offset)) // a start that lies ahead of the log
+    if (impl_->is_settled_for_good(offset)) // a start that lies ahead of the log
       continue;
     impl_->timed.emplace(offset, each);
     for (auto& [name, member] : impl_->groups)
@@ -142,7 +161,7 @@ void delivery::apply_times(const timed_messages& times, const moment& now) {
 void delivery::impl::create(const group_record& r, const moment& now) {
   if (groups.contains(r.group))
     return;
-  settled_by_all.unite(settled_in_common());
+  settle_for_good();
   auto [at, created] = groups.emplace(
       r.group, member{group{r, settled_by_all, addressed, next}, dispatch{bounds, timed}});
   if (begun) // no attempts to take over yet
@@ -172,13 +191,14 @@ void delivery::impl::seek(const group_record& r, const moment& now) {
   auto* const member = find(r.group);
   if (!member)
     return;
-  settled_by_all.unite(settled_in_common());
+  settle_for_good();
   auto& [state, leading] = *member;
   const auto again = state.seek(r.start, settled_by_all, addressed, next);
   const offset_range skipped{message_offset{}, std::min(r.start, next)};
   gathered.forget_below(r.group, skipped.end);
   leading.settled(skipped);
   forget_times(skipped);
+  leading.begins_by(next);
   for (const auto& range : again)
     leading.reopened(state, range, now);
 }
@@ -264,6 +284,26 @@ std::vector<message_offset> delivery::apply(const redrive_record& r) {
                                r.batch.empty() ? group::fate::purged : group::fate::redriven);
 }
 
+/// Nothing that is dropped comes again: `settled_by_all` says so to later groups and seeks.
+void delivery::apply(const retention_record& r) {
+  auto& me = *impl_;
+  const offset_range dropped{message_offset{}, std::min(r.dropped_below, me.next)};
+  for (auto& [name, each] : me.groups) {
+    each.state.drop(dropped.end);
+    me.gathered.forget_below(name, dropped.end);
+    each.leading.settled(dropped);
+  }
+  me.settled_by_all.add(dropped);
+  if (!r.kept_from)
+    me.kept_from.reset();
+  else if (!me.kept_from)
+    me.kept_from = me.next;
+  else
+    me.kept_from = std::max({*me.kept_from, std::min(*r.kept_from, me.next), dropped.end});
+  me.forget_times({message_offset{}, me.next});
+  me.prune_addressed();
+}
+
 void delivery::snapshot(partition_snapshot& into) const {
   into.groups.clear();
   for (const auto& [name, each] : impl_->groups)
@@ -271,10 +311,11 @@ void delivery::snapshot(partition_snapshot& into) const {
   into.addressed = impl_->addressed;
   into.settled_by_all = impl_->settled_by_all.ranges();
   into.timed = impl_->timed;
+  into.kept_from = impl_->kept_from;
 }
 
 std::vector<offset_range> delivery::needed() const {
-  return impl_->settled_in_common().outside({message_offset{}, impl_->next});
+  return impl_->not_kept(impl_->settled_in_common()).outside({message_offset{}, impl_->next});
 }
 
 // ---- the leader: groups -------------------------------------------------------------------------
@@ -293,6 +334,7 @@ result<void> delivery::check_create(const group_record& r, std::size_t others) c
 
 std::size_t delivery::group_count() const { return impl_->groups.size(); }
 std::size_t delivery::timed_count() const { return impl_->timed.size(); }
+std::optional<message_offset> delivery::kept_from() const { return impl_->kept_from; }
 
 std::vector<std::string> delivery::group_names() const {
   std::vector<std::string> names;

@@ -146,9 +146,12 @@ public:
   /// Dead letters leave; when it sends back, `apply_messages` for the new offsets follows.
   /// @returns those of `r.dead_letters` that were held (the others are passed over)
   std::vector<message_offset> apply(const redrive_record& r);
-  /// Fills groups, addressed, settled_by_all and timed of a snapshot.
+  /// Its places only move on: one that lies before where they are changes nothing.
+  void apply(const retention_record& r);
+  /// Fills groups, addressed, settled_by_all, timed and kept_from of a snapshot.
   void snapshot(partition_snapshot& into) const;
-  /// Offsets below `next` that some group has not settled; with no group, all but settled_by_all.
+  /// Offsets below `next` that some group has not settled, with no group all but settled_by_all,
+  /// and what is kept although it is settled.
   [[nodiscard]] std::vector<offset_range> needed() const;
 
   // ---- the leader ------------------------------------------------------------------------------
@@ -227,6 +230,9 @@ public:
   /// None: no such group.
   [[nodiscard]] std::optional<group_counts> counts_of(std::string_view group) const;
   [[nodiscard]] std::optional<group_fill> fill_of(std::string_view group) const;
+  /// What lies before was dropped or may go; none: messages stay until every group has settled
+  /// them, and no longer.
+  [[nodiscard]] std::optional<message_offset> kept_from() const;
   /// A policy as the group has it; none: no such group.
   [[nodiscard]] std::optional<group_policy> policy_of(std::string_view group) const;
 

@@ -11,6 +11,7 @@
 #include "actors/rules/schedule.hpp"
 #include "config/limits.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -85,6 +86,8 @@ public:
   // ---- what was committed; `g` has it already
   /// A message that came with times.
   void arrived(const group& g, message_offset offset, const moment& now);
+  /// What comes from `next` on is the group's, though its start may have lain behind it.
+  void begins_by(message_offset next) noexcept { cursor_ = std::min(cursor_, next); }
   /// These are no longer settled.
   void reopened(const group& g, offset_range range, const moment& now);
   enum class origin : std::uint8_t { own_proposal, elsewhere };

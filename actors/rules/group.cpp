@@ -128,6 +128,11 @@ std::vector<offset_range> group::seek(message_offset target, const offset_set& m
   return again.ranges();
 }
 
+void group::drop(message_offset end) {
+  counts_.dropped_unread += settled_.add({message_offset{}, end});
+  attempts_.erase(attempts_.begin(), attempts_.lower_bound(end));
+}
+
 std::vector<message_offset> group::release(std::span<const message_offset> dead_letters,
                                            fate what) {
   std::vector<message_offset> released;

@@ -22,8 +22,8 @@ enum class meant_for : std::uint8_t { this_group, others };
 enum class effect : std::uint8_t { none, changed };
 
 /// Invariants: `settled` holds every offset below the start; `attempts` names unsettled messages
-/// only; arrived + reopened = acked + for_others + dead + skipped + unsettled, where what was
-/// redriven or purged is part of `dead`.
+/// only; arrived + reopened = acked + for_others + dead + skipped + dropped_unread + unsettled,
+/// where what was redriven or purged is part of `dead`.
 class group {
 public:
   /// A new group: `settled_by_all` may be dropped, and `addressed` to others is not its own.
@@ -45,6 +45,8 @@ public:
   /// @returns what is open again, ascending
   std::vector<offset_range> seek(message_offset target, const offset_set& may_be_gone,
                                  std::span<const addressed_range> addressed, message_offset next);
+  /// Retention takes what lies before `end`, which is not beyond the log.
+  void drop(message_offset end);
   enum class fate : std::uint8_t { redriven, purged };
   /// @returns those that were held
   std::vector<message_offset> release(std::span<const message_offset> dead_letters, fate what);

@@ -401,14 +401,16 @@ audited_group auditor::impl::draw_up(const group_snapshot& group) {
   books.expired = group.counts.expired;
   books.skipped = group.counts.skipped;
   books.reopened = group.counts.reopened;
+  books.dropped_unread = group.counts.dropped_unread;
   const auto needed = needed_by(group, basis.state.next_offset);
   fault(group.group, without(needed, walk.present), "not settled, and no longer in the log");
   check_held(group.group, needed, books);
   check_dead_letters(group, needed, books);
-  books.balances = faults.count() == faults_before &&
-                   books.arrived + books.reopened ==
-                       books.acked + books.ready + books.leased + books.delayed + books.dead +
-                           books.redriven + books.purged + books.for_others + books.skipped;
+  books.balances =
+      faults.count() == faults_before &&
+      books.arrived + books.reopened == books.acked + books.ready + books.leased + books.delayed +
+                                            books.dead + books.redriven + books.purged +
+                                            books.for_others + books.skipped + books.dropped_unread;
   return books;
 }
 

@@ -20,6 +20,7 @@ struct audited_group {
                 purged = 0, for_others = 0;
   std::uint64_t expired = 0;               ///< of all that became dead letters
   std::uint64_t skipped = 0, reopened = 0; ///< by seeks
+  std::uint64_t dropped_unread = 0;        ///< by the topic's retention
   bool balances = false;
 };
 struct audited_partition {

@@ -25,7 +25,8 @@ import zstandard
 
 Entry = collections.namedtuple(
     "Entry", "partition index epoch kind first_offset messages stamp previous hash body sequence")
-KINDS = {1: "epoch start", 2: "messages", 3: "delivery", 4: "group", 5: "producer", 6: "redrive"}
+KINDS = {1: "epoch start", 2: "messages", 3: "delivery", 4: "group", 5: "producer", 6: "redrive",
+         7: "retention"}
 faults = []
 
 

@@ -106,6 +106,11 @@ public:
   redrive_record redrive() {
     return {name(), list(9, [&] { return message_offset{number()}; }), bytes(300)};
   }
+  retention_record retention() {
+    return {message_offset{number()},
+            below(2) ? std::optional{message_offset{number()}} : std::nullopt};
+  }
+  retention_mark mark() { return {message_offset{number()}, number(), time()}; }
   remembered_batch remembered() {
     return {batch_number{number()},
             {number(), number()},
@@ -151,7 +156,10 @@ public:
                    return addressed_range{range(), name()};
                  }),
             list(4, [&] { return range(); }),
-            times()};
+            times(),
+            below(2) ? std::optional{message_offset{number()}} : std::nullopt,
+            mark(),
+            list(9, [&] { return mark(); })};
   }
 
 private:

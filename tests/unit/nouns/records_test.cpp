@@ -40,6 +40,8 @@ const std::vector<record_kind>& record_kinds() {
        [](std::string_view b) { return refusal(decode_producer_record(b)); }},
       {"redrive", [](random_values& r) { return encode(r.redrive()); },
        [](std::string_view b) { return refusal(decode_redrive_record(b)); }},
+      {"retention", [](random_values& r) { return encode(r.retention()); },
+       [](std::string_view b) { return refusal(decode_retention_record(b)); }},
       {"partition", [](random_values& r) { return encode(r.partition_state()); },
        [](std::string_view b) { return refusal(decode_partition_snapshot(b)); }},
       {"dead letter", [](random_values& r) { return encode(r.dead()); },
@@ -80,6 +82,7 @@ TEST_CASE("every record comes back from its bytes as it was", "[nouns]") {
     round_trip(random.group(), decode_group_record);
     round_trip(random.producer(), decode_producer_record);
     round_trip(random.redrive(), decode_redrive_record);
+    round_trip(random.retention(), decode_retention_record);
     round_trip(random.partition_state(), decode_partition_snapshot);
     round_trip(random.dead(), decode_dead_letter);
   }

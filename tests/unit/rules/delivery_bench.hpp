@@ -136,8 +136,9 @@ inline dead_letter dead_at(std::uint64_t offset, wall_time died = {}) {
 inline bool balances(const group_view& v) {
   const auto& c = v.counts;
   return v.dead_held == c.dead - c.redriven - c.purged &&
-         c.arrived + c.reopened == c.acked + c.skipped + v.ready + v.leased + v.delayed +
-                                       v.dead_held + c.redriven + c.purged + c.for_others;
+         c.arrived + c.reopened == c.acked + c.skipped + c.dropped_unread + v.ready + v.leased +
+                                       v.delayed + v.dead_held + c.redriven + c.purged +
+                                       c.for_others;
 }
 
 inline ranges offsets_of(const std::vector<delivery_order>& orders) {

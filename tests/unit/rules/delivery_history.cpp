@@ -42,6 +42,8 @@ void history::step() {
   default:
     if (chance(12))
       change_leader();
+    else if (chance(6))
+      retention_step();
     else if (chance(4)) {
       saved_ = {};
       leader_.snapshot(saved_);
@@ -80,6 +82,16 @@ void history::groups_step() {
     ceiling = std::max(ceiling, r.policy.attempts_max);
   append(r);
   leader_.appended(r);
+}
+
+/// Far behind the log's end, at its end, and at times nowhere; kept from before and behind.
+void history::retention_step() {
+  retention_record r{at(std::max(ref_.dropped_below, below(ref_.next() + 4))), {}};
+  if (chance(3))
+    r.dropped_below = at(ref_.dropped_below);
+  if (!chance(3))
+    r.kept_from = at(std::max(ref_.kept_from.value_or(0), below(ref_.next() + 4)));
+  append(r);
 }
 
 void history::consumer_step() {
@@ -259,6 +271,8 @@ void history::change_leader() {
       }
     } else if (const auto* const g = std::get_if<group_record>(&what)) {
       leader_.apply(*g, {});
+    } else if (const auto* const gone = std::get_if<retention_record>(&what)) {
+      leader_.apply(*gone);
     } else {
       leader_.apply(std::get<delivery_record>(what), {}, {});
     }
@@ -268,8 +282,10 @@ void history::change_leader() {
   outside_.clear();
   proposed_before_ = more_gathered_ = false;
   const auto tail = std::span{log_}.subspan(applied_);
-  const bool groups_change = std::ranges::any_of(
-      tail, [](const auto& each) { return std::holds_alternative<group_record>(each.what); });
+  const bool groups_change = std::ranges::any_of(tail, [](const auto& each) {
+    return std::holds_alternative<group_record>(each.what) ||
+           std::holds_alternative<retention_record>(each.what);
+  });
   while (applied_ < log_.size() && (!careless_ || groups_change))
     commit_one();
 }

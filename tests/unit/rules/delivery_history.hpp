@@ -34,7 +34,7 @@ inline std::set<std::uint64_t> singles(const ranges& some) {
 struct sightings {
   std::uint64_t first = 0, again = 0, acked = 0, dead = 0, redriven = 0, for_others = 0,
                 leaders = 0, held_back = 0, removed = 0, taken_over = 0, waited = 0, expired = 0,
-                overdue = 0, in_order = 0, passed_over = 0, skipped = 0, reopened = 0;
+                overdue = 0, in_order = 0, passed_over = 0, skipped = 0, reopened = 0, dropped = 0;
 };
 
 class history {
@@ -129,6 +129,7 @@ private:
 
   void step();
   void groups_step();
+  void retention_step();
   void consumer_step();
   void settle_step(consumer_id who);
   void redrive_step();
@@ -147,6 +148,7 @@ private:
   void commit_one();
   void committed(const delivery_record& r, proposal_number own);
   void committed(const group_record& r);
+  void committed(const retention_record& r);
   void sought(const std::string& name, const std::vector<fate>& before);
   void deliver();
   void check_order(const delivery_order& what, const std::string& name);

@@ -119,7 +119,7 @@ void history::check_proposal(const delivery_record& r) {
     const auto& g = ref_.groups.at(change.group);
     auto& from = outside_[change.group];
     for (const auto o : singles(change.acked))
-      MUST(from.settling.contains(o) || careless_ || from.was_sought);
+      MUST((from.settling.contains(o) || careless_ || from.was_sought || o < ref_.dropped_below));
     for (const auto& each : change.failed) {
       MUST(from.settling.contains(each.offset.value) || careless_ || from.was_sought);
       MUST(each.attempt < attempts_ceiling_.at(change.group));
@@ -186,6 +186,11 @@ void history::commit_one() {
     leader_.apply(*g, now_);
     follower_.apply(*g, {});
     committed(*g);
+  } else if (const auto* const gone = std::get_if<retention_record>(&what)) {
+    ref_.apply(*gone);
+    leader_.apply(*gone);
+    follower_.apply(*gone);
+    committed(*gone);
   } else {
     const auto& r = std::get<delivery_record>(what);
     ref_.apply(r);
@@ -205,6 +210,14 @@ void history::sought(const std::string& name, const std::vector<fate>& before) {
       from.forget(o);
     else if (before[o] != fate::open && g.open(o) && proposed_before_ && ref_.times.contains(o))
       watch(from, g, o);
+  }
+}
+
+/// Whoever had in hand what is dropped has it no longer.
+void history::committed(const retention_record&) {
+  for (auto& [name, from] : outside_) {
+    for (std::uint64_t o = 0; o < ref_.dropped_below; ++o)
+      from.forget(o);
   }
 }
 
@@ -305,7 +318,9 @@ void history::deliver() {
     const auto& g = ref_.groups.at(c.group);
     auto& from = outside_[c.group];
     MUST(g.open(o)); // acked, dead and for others: never again
-    MUST(!from.out(o) && !from.overdue.contains(o));
+    MUST(!from.held.contains(o) && !from.settling.contains(o) && !from.overdue.contains(o));
+    // A careless leader takes an earlier one's attempt for the one that it has proposed itself.
+    MUST((from.starting.erase(o) == 0 || careless_));
     come_in_time(from, g, o);
     const auto tries = g.attempts.find(o);
     if (tries == g.attempts.end()) {
@@ -433,6 +448,7 @@ void history::drain() {
     seen_.expired += v.counts.expired;
     seen_.skipped += v.counts.skipped;
     seen_.reopened += v.counts.reopened;
+    seen_.dropped += v.counts.dropped_unread;
     seen_.redriven += v.counts.redriven;
     seen_.for_others += v.counts.for_others;
   }
@@ -464,6 +480,7 @@ TEST_CASE("the rules of delivery do what the plain reference does, whatever happ
   CHECK(seen.passed_over > 50);
   CHECK(seen.skipped > 500);
   CHECK(seen.reopened > 500);
+  CHECK(seen.dropped > 500);
 }
 
 } // namespace waybill::bench

@@ -28,7 +28,8 @@ inline timed_messages offsets_of(const messages_entry& m, std::uint64_t first) {
     found.emplace(at(first + place), each);
   return found;
 }
-using log_entry = std::variant<messages_entry, redrive_entry, group_record, delivery_record>;
+using log_entry =
+    std::variant<messages_entry, redrive_entry, group_record, delivery_record, retention_record>;
 
 struct reference_group {
   enum class fate : std::uint8_t {
@@ -39,7 +40,8 @@ struct reference_group {
     dead,
     redriven,
     purged,
-    skipped
+    skipped,
+    dropped
   };
   struct tries {
     std::uint32_t failed = 0;
@@ -64,6 +66,7 @@ struct reference_group {
       counts.acked += how == fate::acked;
       counts.dead += how == fate::dead;
       counts.skipped += how == fate::skipped;
+      counts.dropped_unread += how == fate::dropped;
     }
   }
 };
@@ -73,6 +76,8 @@ struct reference {
   std::map<std::string, reference_group> groups;
   std::vector<std::string> only_for; ///< by offset; empty: for all
   std::set<std::uint64_t> settled_by_all;
+  std::uint64_t dropped_below = 0;
+  std::optional<std::uint64_t> kept_from;
   std::map<std::uint64_t, message_times> times; ///< of all that ever came with some
 
   [[nodiscard]] std::uint64_t next() const { return only_for.size(); }
@@ -89,6 +94,12 @@ struct reference {
       only_for.push_back(only);
     }
   }
+  [[nodiscard]] bool is_kept(std::uint64_t o) const { return kept_from && o >= *kept_from; }
+  /// What may be gone is settled for good before a group can get what others have settled.
+  void settle_for_good() {
+    note_settled();
+    std::erase_if(settled_by_all, [this](auto o) { return is_kept(o); });
+  }
   void note_settled() {
     for (std::uint64_t o = 0; o < next() && !groups.empty(); ++o) {
       if (std::ranges::none_of(groups, [&](const auto& g) { return g.second.open(o); }))
@@ -98,9 +109,11 @@ struct reference {
   [[nodiscard]] std::set<std::uint64_t> needed() const {
     std::set<std::uint64_t> found;
     for (std::uint64_t o = 0; o < next(); ++o) {
-      if (groups.empty()
-              ? !settled_by_all.contains(o)
-              : std::ranges::any_of(groups, [&](const auto& g) { return g.second.open(o); }))
+      if (is_kept(o))
+        found.insert(o);
+      else if (groups.empty()
+                   ? !settled_by_all.contains(o)
+                   : std::ranges::any_of(groups, [&](const auto& g) { return g.second.open(o); }))
         found.insert(o);
     }
     return found;
@@ -115,8 +128,22 @@ struct reference {
     }
     return found;
   }
+  void apply(const retention_record& r) {
+    dropped_below = std::max(dropped_below, std::min(r.dropped_below.value, next()));
+    for (std::uint64_t o = 0; o < dropped_below; ++o) {
+      for (auto& [name, g] : groups)
+        g.close(o, fate::dropped);
+      settled_by_all.insert(o);
+    }
+    if (!r.kept_from)
+      kept_from.reset();
+    else
+      kept_from = kept_from
+                      ? std::max({*kept_from, std::min(r.kept_from->value, next()), dropped_below})
+                      : next();
+  }
   void seek(const group_record& r) {
-    note_settled();
+    settle_for_good();
     auto& g = groups[r.group];
     const auto target = std::min(r.start.value, next());
     g.start = std::min(g.start, target);
@@ -140,11 +167,12 @@ struct reference {
     if (r.action == group_action::update || r.action == group_action::seek ||
         (r.action == group_action::create) == there)
       return;
-    note_settled();
     if (r.action == group_action::remove) {
+      note_settled();
       groups.erase(r.group);
       return;
     }
+    settle_for_good();
     auto& g = groups[r.group];
     g.policy = r.policy;
     g.start = r.start.value;

@@ -50,6 +50,23 @@ TEST_CASE("what was acknowledged comes again while another group still needs it"
   }
 }
 
+TEST_CASE("a group that was to start ahead of the log gets all that comes after a seek back",
+          "[delivery][seek]") {
+  const auto ordered = GENERATE(false, true);
+  CAPTURE(ordered);
+  depot d;
+  auto policy = plain_policy();
+  policy.ordered = ordered;
+  d.publish(5);
+  d.create("g", policy, 20);
+  d.join(ann);
+  CHECK(d.turn().empty());
+  seek(d, "g", 3);
+  d.publish(5);
+  CHECK(offsets_of(d.turn()) == ranges{range(5, 10)}); // what came before may be gone
+  CHECK(balances(d.view()));
+}
+
 TEST_CASE("the only group gets nothing again that it had settled", "[delivery][seek]") {
   depot d;
   d.create("g");
