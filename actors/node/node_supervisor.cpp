@@ -34,7 +34,8 @@ struct node_supervisor_state {
   std::optional<restart_intensity> intensity;
   std::shared_ptr<alarm_book> alarms; ///< what stands; outlives a desk that fails
   bool stopping = false;
-  std::size_t ending = roles.size(); ///< children before this one are still to be ended
+  std::size_t ending = roles.size();      ///< children before this one are still to be ended
+  std::optional<caf::atom_value> awaited; ///< the child that was told to end last
   caf::typed_response_promise<done> stopper;
   caf::typed_response_promise<done> opener; ///< waits until partitions lead
 
@@ -101,8 +102,13 @@ struct node_supervisor_state {
     const auto what = found->second;
     children.erase(found);
     self->system().registry().erase(what);
-    if (stopping)
-      return end_next();
+    if (stopping) {
+      // One that ends before its turn must not set off a second row: who is left would be
+      // forgotten.
+      if (awaited == what)
+        end_next();
+      return;
+    }
     const auto why = to_failure(down.reason);
     if (what == role::storage_writer)
       return fail({ec::storage_failed, why.detail});
@@ -190,6 +196,7 @@ struct node_supervisor_state {
       if (found == children.end())
         continue;
       if (const auto child = caf::actor_cast<caf::strong_actor_ptr>(found->first)) {
+        awaited = found->second;
         self->send_exit(caf::actor_cast<caf::actor>(child), caf::exit_reason::user_shutdown);
         return; // its end calls again
       }

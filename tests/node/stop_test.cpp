@@ -105,6 +105,18 @@ TEST_CASE("a stop does not wait for clients that are idle or do not answer") {
   CHECK(since(began) < 5s);
 }
 
+/// The writer ends out of its turn: the last checkpoints fail.
+TEST_CASE("a node whose disk fails while it stops ends all the same") {
+  fault_env env;
+  hosted_node node{{.env = &env}};
+  for (int round = 0; round < 20; ++round) {
+    REQUIRE(node.try_start());
+    client depot{node.server(), quiet()};
+    depot.create_topic("orders-" + std::to_string(round), 2);
+    node.cut_power(static_cast<std::uint64_t>(round));
+  }
+}
+
 TEST_CASE("a second node on the same directory is refused by the name of its holder") {
   const temporary_directory directory;
   hosted_node first{{.directory = directory.path() + "/node"}};
