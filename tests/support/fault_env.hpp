@@ -188,6 +188,8 @@ public:
   leveldb::Status RenameFile(const std::string& from, const std::string& to) override;
   leveldb::Status LockFile(const std::string& name, leveldb::FileLock** lock) override;
   leveldb::Status UnlockFile(leveldb::FileLock* lock) override;
+  /// Whether this thread does LevelDB's own work (compactions), and not what somebody asks for.
+  [[nodiscard]] static bool in_background() noexcept;
   void Schedule(void (*function)(void*), void* argument) override;
   void StartThread(void (*function)(void*), void* argument) override;
   leveldb::Status GetTestDirectory(std::string* path) override;

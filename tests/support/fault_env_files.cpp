@@ -283,7 +283,12 @@ void fault_env::Schedule(void (*function)(void*), void* argument) {
   work_arrived_.notify_one();
 }
 
+static thread_local bool works_for_leveldb = false;
+
+bool fault_env::in_background() noexcept { return works_for_leveldb; }
+
 void fault_env::work() {
+  works_for_leveldb = true;
   lock held{mutex_};
   for (;;) {
     work_arrived_.wait(held, [this] { return stopping_ || !work_.empty(); });
