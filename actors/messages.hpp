@@ -63,6 +63,7 @@ CAF_ADD_ATOM(waybill, waybill::atom, find, "find")
 CAF_ADD_ATOM(waybill, waybill::atom, describe, "describe")
 CAF_ADD_ATOM(waybill, waybill::atom, redrive, "redrive")
 CAF_ADD_ATOM(waybill, waybill::atom, purge, "purge")
+CAF_ADD_ATOM(waybill, waybill::atom, retain, "retain")
 CAF_ADD_ATOM(waybill, waybill::atom, resolve, "resolve")
 CAF_ADD_ATOM(waybill, waybill::atom, create, "create")
 CAF_ADD_ATOM(waybill, waybill::atom, remove, "remove")
@@ -297,6 +298,12 @@ struct policy_update {
   std::optional<bool> ordered;
 };
 
+/// What a topic's retention should become; absent: as it is, or off.
+struct retention_update {
+  std::optional<milliseconds> keep, age;
+  std::optional<std::uint64_t> bytes;
+};
+
 /// PARTITION LEADER: leads one partition in one epoch, then ends.
 using partition_leader_actor = caf::typed_actor<
     // From a producer session; answered by `published` once committed, or refused.
@@ -325,6 +332,8 @@ using partition_leader_actor = caf::typed_actor<
     caf::replies_to<atom::purge, std::string, std::vector<message_offset>>::with<redrive_result>,
     // From the storage reader that audits.
     caf::replies_to<atom::basis>::with<basis_ptr>,
+    // From the partition supervisor: the topic's settings are others now.
+    caf::reacts_to<atom::retain, retention_settings>,
     // To itself: leases, delays, checkpoints.
     caf::reacts_to<atom::tick>,
     // From the partition supervisor: settle what is in flight, write a checkpoint, end.
@@ -337,6 +346,7 @@ struct topic_view {
   std::string name;
   topic_id id;
   wall_time created{};
+  retention_settings retention;
   struct place {
     partition_leader_actor leader; ///< none: `why` says why
     failure why{ec::none, {}};
@@ -354,7 +364,8 @@ using partition_supervisor_actor = caf::typed_actor<
     caf::replies_to<atom::resolve, std::string>::with<topic_ptr>,
     caf::replies_to<atom::list>::with<topic_list>,
     // Answers when every partition leads.
-    caf::replies_to<atom::create, std::string, std::uint32_t>::with<done>,
+    caf::replies_to<atom::create, std::string, std::uint32_t, retention_update>::with<done>,
+    caf::replies_to<atom::retain, std::string, retention_update>::with<done>,
     caf::replies_to<atom::remove, std::string>::with<done>,
     // From a leader: it leads now, in this epoch.
     caf::reacts_to<atom::stored, partition_id, epoch>,
@@ -387,6 +398,11 @@ using consumer_session_actor = receiver_actor::extend<
 struct create_topic_call {
   std::string name;
   std::uint32_t partitions = 1;
+  retention_update retention;
+};
+struct set_topic_call {
+  std::string name;
+  retention_update retention;
 };
 struct list_topics_call {};
 struct describe_topic_call {
@@ -440,7 +456,7 @@ struct list_alarms_call {
 struct node_stats_call {
   bool reset_memory_peak = false; ///< once the answer is made
 };
-using admin_call = std::variant<create_topic_call, list_topics_call, describe_topic_call,
+using admin_call = std::variant<create_topic_call, set_topic_call, list_topics_call, describe_topic_call,
                                 delete_topic_call, list_groups_call, set_group_call,
                                 delete_group_call, seek_group_call, list_letters_call, redrive_call,
                                 audit_call, verify_call, list_alarms_call, node_stats_call>;
@@ -469,6 +485,7 @@ struct topic_details {
   std::string name;
   topic_id id;
   wall_time created{};
+  retention_settings retention;
   std::vector<partition_view> partitions;
 };
 struct group_details {
@@ -594,6 +611,8 @@ WAYBILL_LOCAL_MESSAGE(waybill::redrive_result)
 WAYBILL_LOCAL_MESSAGE(waybill::seek_target)
 WAYBILL_LOCAL_MESSAGE(waybill::seek_result)
 WAYBILL_LOCAL_MESSAGE(waybill::policy_update)
+WAYBILL_LOCAL_MESSAGE(waybill::retention_settings)
+WAYBILL_LOCAL_MESSAGE(waybill::retention_update)
 WAYBILL_LOCAL_MESSAGE(std::vector<waybill::message_offset>)
 WAYBILL_LOCAL_MESSAGE(waybill::topic_ptr)
 WAYBILL_LOCAL_MESSAGE(waybill::topic_list)

@@ -296,6 +296,10 @@ void add_partitions(keys& to) {
       "partitions.checkpoint-interval", milliseconds{10}, hour,
       "How long a partition that changes goes without a checkpoint.",
       "The partition's state is written as a checkpoint.", none));
+  to.push_back(span<g, &m::retention_interval>(
+      "partitions.retention-interval", milliseconds{10}, hour,
+      "How long a partition goes without a look at what its topic's retention drops or keeps.",
+      "It looks; people are told one look at least before what is unread goes.", none));
 }
 
 void add_supervision(keys& to) {

@@ -78,6 +78,7 @@ struct partition_limits {
   std::uint64_t waiting_max = 100'000;         ///< requests of one partition not yet committed
   std::uint64_t checkpoint_bytes = 64u << 20;  ///< log written since the last checkpoint
   milliseconds checkpoint_interval{10'000};
+  milliseconds retention_interval{60'000}; ///< from one look at what retention drops to the next
 };
 
 struct supervision_limits {

@@ -125,7 +125,7 @@ interface Session {
   # `acceptsCompressed`: chunks may carry batches as their producers compressed them. Else the node
   # decompresses them. Credit counts the bytes of messages as they are when decompressed, either way.
 
-  createTopic @2 (name :Text, partitions :UInt32) -> (outcome :Done);
+  createTopic @2 (name :Text, partitions :UInt32, retention :Retention) -> (outcome :Done);
   listTopics @3 () -> (outcome :TopicsOutcome);
   describeTopic @4 (name :Text) -> (outcome :TopicOutcome);
   deleteTopic @5 (name :Text) -> (outcome :Done);
@@ -165,6 +165,8 @@ interface Session {
   # next news, or after `waitMs` (one minute at the most) without any. Zeros, or the numbers of another
   # process: at once, and with all that is remembered. Who follows asks again and again, one call at a time,
   # and simply ceases to. `overloaded`: too many wait.
+  setTopic @18 (name :Text, retention :Retention) -> (outcome :Done);
+  # Changes what is given; every partition goes by it at its next look.
   nodeStats @15 (resetMemoryPeak :Bool) -> (outcome :NodeStatsOutcome);
   # What the node's process has used and done since it started: two answers with the same `started`
   # tell what lies between them. `resetMemoryPeak`: for whoever asks later, `memoryPeakBytes` counts
@@ -291,6 +293,15 @@ struct TopicInfo {
   id @1 :UInt64;
   created @2 :Int64;
   partitions @3 :List(PartitionInfo);
+  retention @4 :Retention;
+}
+
+struct Retention {
+  # How long messages stay, beside "until every group has settled them". 0: off, as for a new topic;
+  # negative: leave as it is.
+  keepMs @0 :Int64 = -1;          # so long they stay although every group has settled them
+  ageMs @1 :Int64 = -1;           # after so long they go, read or not
+  bytes @2 :Int64 = -1;           # with so much published behind them, in a partition, they go, read or not
 }
 
 struct PartitionInfo {
@@ -435,7 +446,7 @@ struct PartitionBooks {
 struct GroupBooks {
   group @0 :Text;
   arrived @1 :UInt64;             # + reopened = acked + ready + leased + delayed + dead + redriven + purged
-                                  # + forOthers + skipped
+                                  # + forOthers + skipped + droppedUnread
   acked @2 :UInt64;
   ready @3 :UInt64;               # counted from the store
   leased @4 :UInt64;
@@ -448,6 +459,7 @@ struct GroupBooks {
   expired @11 :UInt64;            # of all that ever became dead letters: those whose time ran out
   skipped @12 :UInt64;            # settled by seeks forwards
   reopened @13 :UInt64;           # no longer settled after seeks backwards
+  droppedUnread @14 :UInt64;      # settled because the topic's retention took them
 }
 
 struct VerifyOutcome {

@@ -42,7 +42,10 @@ std::string to_text(const topic_record& r) {
   return json{{"id", r.id.value},
               {"partitions", r.partitions},
               {"created", r.created.time_since_epoch().count()},
-              {"deleted", r.deleted}}
+              {"deleted", r.deleted},
+              {"keep_ms", r.retention.keep.count()},
+              {"retain_age_ms", r.retention.age.count()},
+              {"retain_bytes", r.retention.bytes}}
       .dump();
 }
 
@@ -67,7 +70,10 @@ result<topic_record> parse_topic_record(std::string_view text) {
     return topic_record{topic_id{from.at("id").get<std::uint64_t>()},
                         from.at("partitions").get<std::uint32_t>(),
                         wall_time{milliseconds{from.at("created").get<std::int64_t>()}},
-                        from.at("deleted").get<bool>()};
+                        from.at("deleted").get<bool>(),
+                        {milliseconds{from.value("keep_ms", std::int64_t{0})},
+                         milliseconds{from.value("retain_age_ms", std::int64_t{0})},
+                         from.value("retain_bytes", std::uint64_t{0})}};
   });
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "storage/error.hpp"
+#include "storage/records.hpp"
 #include "storage/types.hpp"
 
 #include <cstdint>
@@ -19,6 +20,7 @@ struct topic_record {
   std::uint32_t partitions = 0;
   wall_time created{};
   bool deleted = false; ///< its copies are being ended; the name is free when the record is gone
+  retention_settings retention{};
 };
 
 /// A replica by name: its node, its copy, and the process that speaks for it.

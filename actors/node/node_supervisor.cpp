@@ -201,8 +201,6 @@ struct node_supervisor_state {
         return; // its end calls again
       }
     }
-    if (!children.empty())
-      return; // one that failed meanwhile has made this go ahead of another's end
     stopper.deliver(done{});
     self->quit();
   }

@@ -12,6 +12,7 @@ group_gauges::group_gauges(const alarm_way& to, const delivery_limits& limits,
       behind{to, "delivery.behind-max", whose, near_limit{limits.behind_max}},
       consumers{to, "delivery.consumers-max", whose, near_limit{limits.consumers_max}},
       held_back{to, "group-held-back", whose, alarm_level::critical},
+      unread{to, "unread-dropped", whose, alarm_level::critical},
       stuck{to, "group-stuck", whose, alarm_level::warning}, growing{to, "dead-letters-growing",
                                                                      whose, alarm_level::warning},
       settling{limits.stuck_after}, letters{limits.dead_letters_alarm} {}

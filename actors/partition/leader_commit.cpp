@@ -71,7 +71,12 @@ void partition_leader_state::apply(const entry& e, const waiting& who) {
   case entry_kind::redrive:
     apply_redrive(e);
     break;
+  case entry_kind::retention:
+    apply_retention(must(decode_retention_record(e.body.view())));
+    break;
   }
+  if (e.message_count > 0)
+    keeper->arrived(e);
   applied = position_of(e);
   applied_stamp = e.stamped;
   applied_offset = offsets_of(e).end;
@@ -202,6 +207,7 @@ partition_snapshot partition_leader_state::snapshot() const {
   state.confirmed = confirmed;
   rules->snapshot(state);
   senders->snapshot(state);
+  keeper->snapshot(state);
   return state;
 }
 
@@ -218,8 +224,10 @@ void partition_leader_state::checkpoint() {
   checkpointing = true;
   checkpointed_at = now_of(*self).steady;
   bytes_since_checkpoint = 0;
+  auto needed = rules->needed();
+  keeper->trim(needed.empty() ? applied_offset : needed.front().first);
   auto what =
-      std::make_shared<const struct checkpoint>(waybill::checkpoint{snapshot(), rules->needed()});
+      std::make_shared<const struct checkpoint>(waybill::checkpoint{snapshot(), std::move(needed)});
   self->request(writer, caf::infinite, atom::checkpoint_v, args.partition, checkpoint_ptr{what})
       .then(
           [this](done) {
@@ -244,6 +252,8 @@ void partition_leader_state::arm_tick() {
   }
   if (gauges_due)
     next = next ? std::min(*next, *gauges_due) : *gauges_due;
+  if (const auto look = next_look_at_retention(); look && (!next || *look < *next))
+    next = look;
   if (!next || (tick_armed && *tick_armed <= *next))
     return;
   tick_armed = next;

@@ -318,6 +318,7 @@ void partition_leader_state::turn() {
   for (auto& [receiver, outcomes] : settled)
     self->send(receiver, atom::settled_v, std::move(outcomes));
   settled.clear();
+  look_at_retention();
   checkpoint_if_due();
   arm_tick();
   stop_if_idle();

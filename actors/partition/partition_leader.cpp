@@ -35,6 +35,7 @@ void partition_leader_state::begin(const recovered_partition& found) {
   log.emplace(args.partition, args.leading, found);
   rules.emplace(bounds.delivery, state);
   senders.emplace(bounds.producers, state);
+  keeper.emplace(state);
   pump.emplace(args.partition, args.node->cache, args.node->plain);
   applied = state.at;
   applied_stamp = state.last_stamp;
@@ -226,6 +227,7 @@ partition_leader(partition_leader_actor::stateful_pointer<partition_leader_state
           return to_error(*why);
         return state.basis();
       },
+      [&state](atom::retain, const retention_settings& settings) { state.set_retention(settings); },
       [&state](atom::tick) { state.tick(); },
       [&state](atom::stop) { return state.stop(); },
   };

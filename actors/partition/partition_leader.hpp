@@ -16,7 +16,8 @@ struct partition_leader_args {
   std::string topic; ///< for people
   epoch leading;     ///< claimed in the coordinator, not promised yet
   replica_name self;
-  log_position committed; ///< the record's: a log that lacks it is damaged
+  retention_settings retention; ///< of the topic
+  log_position committed;       ///< the record's: a log that lacks it is damaged
 };
 
 /// Promises the epoch, appends its start, applies what the log holds beyond the checkpoint, and

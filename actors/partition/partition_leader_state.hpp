@@ -9,6 +9,7 @@
 #include "actors/rules/delivery.hpp"
 #include "actors/rules/group_watch.hpp"
 #include "actors/rules/producers.hpp"
+#include "actors/rules/retention.hpp"
 
 #include <functional>
 #include <random>
@@ -24,7 +25,7 @@ struct group_gauges {
   /// Somebody looks at the dead letters.
   void looked(const group_fill& now);
   limit_gauge ranges, waiting, behind, consumers;
-  standing_alarm held_back, stuck, growing;
+  standing_alarm held_back, unread, stuck, growing;
   stuck_watch settling;
   growth_watch letters;
 
@@ -67,6 +68,7 @@ struct partition_leader_state {
   std::optional<commit_rule> commits;
   std::optional<delivery> rules;
   std::optional<producers> senders;
+  std::optional<retention> keeper;
   std::optional<delivery_pump> pump;
   log_index start_index; ///< of this epoch's start entry
   log_position applied;
@@ -98,6 +100,8 @@ struct partition_leader_state {
   std::uint64_t bytes_since_checkpoint = 0;
   milliseconds checkpointed_at{};
   bool checkpointing = false;
+  milliseconds looked_at_retention{};
+  bool retention_waiting = false; ///< appended and not committed
   std::optional<partition_gauges> gauges;
   std::optional<milliseconds> gauges_due; ///< when to look again, if nothing makes one look before
   std::map<std::string, group_gauges> gauges_of_groups;
@@ -134,6 +138,14 @@ struct partition_leader_state {
   void checkpoint();
   void arm_tick();
   void tick();
+
+  // ---- Retention (leader_retention.cpp)
+  // -----------------------------------------------------------------
+  void set_retention(const retention_settings& settings);
+  [[nodiscard]] std::optional<milliseconds> next_look_at_retention() const;
+  void look_at_retention();
+  void warn_of(message_offset endangered_below);
+  void apply_retention(const retention_record& record);
 
   // ---- What fills (leader_alarms.cpp)
   // -----------------------------------------------------------------

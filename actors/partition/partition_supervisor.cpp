@@ -4,6 +4,7 @@
 #include "actors/limit_gauge.hpp"
 #include "actors/node/restart_intensity.hpp"
 #include "actors/partition/partition_leader.hpp"
+#include "actors/rules/retention.hpp"
 
 #include <algorithm>
 #include <random>
@@ -35,6 +36,7 @@ struct partition_supervisor_state {
   struct topic {
     std::string name;
     topic_record record;
+    bool is_changing = false; ///< its record is being written
     std::vector<slot> slots;
     topic_ptr view; ///< null: make it anew
     std::vector<caf::typed_response_promise<done>> creators;
@@ -201,9 +203,14 @@ struct partition_supervisor_state {
     auto* t = topic_of(id);
     if (!t || t->record.deleted || stopping)
       return;
-    auto leader = spawn_partition_leader(
-        self->system(),
-        {node, self, id, t->name, leading, {node_number(node->node), copy}, committed});
+    auto leader = spawn_partition_leader(self->system(), {node,
+                                                          self,
+                                                          id,
+                                                          t->name,
+                                                          leading,
+                                                          {node_number(node->node), copy},
+                                                          t->record.retention,
+                                                          committed});
     self->monitor(leader);
     leaders[leader.address()] = id;
     auto& s = t->slots[id.number];
@@ -312,6 +319,7 @@ struct partition_supervisor_state {
       view->name = t.name;
       view->id = t.record.id;
       view->created = t.record.created;
+      view->retention = t.record.retention;
       for (const auto& s : t.slots)
         view->partitions.push_back(
             {s.leading ? s.leader : partition_leader_actor{}, s.why, s.out_of_service});
@@ -356,11 +364,15 @@ struct partition_supervisor_state {
     return std::nullopt;
   }
 
-  caf::result<done> create(const std::string& topic_name, std::uint32_t partitions) {
+  caf::result<done> create(const std::string& topic_name, std::uint32_t partitions,
+                           const retention_update& change) {
     if (const auto why = check_create(topic_name, partitions))
       return to_error(*why);
+    const auto retention = changed({}, change);
+    if (auto why = objection_to(retention))
+      return to_error({ec::bad_argument, *std::move(why)});
     auto answer = self->make_response_promise<done>();
-    const topic_record record{draw_topic_id(), partitions, now_of(*self).wall, false};
+    const topic_record record{draw_topic_id(), partitions, now_of(*self).wall, false, retention};
     auto& t = topics[topic_name];
     t.name = topic_name;
     t.record = record;
@@ -404,14 +416,48 @@ struct partition_supervisor_state {
     t.creators.clear();
   }
 
+  static retention_settings changed(retention_settings now, const retention_update& change) {
+    now.keep = change.keep.value_or(now.keep);
+    now.age = change.age.value_or(now.age);
+    now.bytes = change.bytes.value_or(now.bytes);
+    return now;
+  }
+
+  /// Leaders go by it once the record says so.
+  caf::result<done> set_retention(const std::string& topic_name, const retention_update& change) {
+    const auto found = topics.find(topic_name);
+    if (found == topics.end() || found->second.record.deleted)
+      return to_error(unknown(topic_name));
+    auto& t = found->second;
+    if (t.slots.empty() || t.is_changing)
+      return to_error({ec::overloaded, "the topic is being changed; repeat"});
+    auto next = t.record;
+    next.retention = changed(next.retention, change);
+    if (auto why = objection_to(next.retention))
+      return to_error({ec::bad_argument, *std::move(why)});
+    auto answer = self->make_response_promise<done>();
+    t.is_changing = true;
+    write_record(topic_key(topic_name), to_text(next), [this, topic_name, next, answer]() mutable {
+      auto& now = topics.at(topic_name);
+      now.is_changing = false;
+      now.record = next;
+      now.view.reset();
+      for (const auto& s : now.slots)
+        if (s.leader)
+          self->send(s.leader, atom::retain_v, next.retention);
+      answer.deliver(done{});
+    });
+    return answer;
+  }
+
   /// First the record says so; then leaders end, copies end, and at last the record goes.
   caf::result<done> remove(const std::string& topic_name) {
     const auto found = topics.find(topic_name);
     if (found == topics.end() || (found->second.record.deleted && found->second.removers.empty()))
       return to_error(unknown(topic_name));
     auto& t = found->second;
-    if (t.slots.empty())
-      return to_error({ec::partition_offline, "the topic is being created; repeat"});
+    if (t.slots.empty() || t.is_changing)
+      return to_error({ec::overloaded, "the topic is being changed; repeat"});
     auto answer = self->make_response_promise<done>();
     t.removers.push_back(answer);
     if (t.record.deleted)
@@ -502,8 +548,12 @@ partition_supervisor(partition_supervisor_actor::stateful_pointer<partition_supe
   return {
       [&state](atom::resolve, const std::string& name) { return state.resolve(name); },
       [&state](atom::list) { return state.list(); },
-      [&state](atom::create, const std::string& name, std::uint32_t partitions) {
-        return state.create(name, partitions);
+      [&state](atom::create, const std::string& name, std::uint32_t partitions,
+               const retention_update& retention) {
+        return state.create(name, partitions, retention);
+      },
+      [&state](atom::retain, const std::string& name, const retention_update& change) {
+        return state.set_retention(name, change);
       },
       [&state](atom::remove, const std::string& name) { return state.remove(name); },
       [&state](atom::stored, partition_id id, epoch) { state.leads_now(id); },

@@ -334,6 +334,15 @@ result<void> delivery::check_create(const group_record& r, std::size_t others) c
 
 std::size_t delivery::group_count() const { return impl_->groups.size(); }
 std::size_t delivery::timed_count() const { return impl_->timed.size(); }
+std::uint64_t delivery::unread_below(std::string_view group, message_offset end) const {
+  const auto* const member = impl_->find(group);
+  std::uint64_t unread = 0;
+  if (member)
+    for (const auto& open : member->state.settled().outside({message_offset{}, end}))
+      unread += open.end.value - open.first.value;
+  return unread;
+}
+
 std::optional<message_offset> delivery::kept_from() const { return impl_->kept_from; }
 
 std::vector<std::string> delivery::group_names() const {

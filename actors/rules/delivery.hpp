@@ -230,6 +230,8 @@ public:
   /// None: no such group.
   [[nodiscard]] std::optional<group_counts> counts_of(std::string_view group) const;
   [[nodiscard]] std::optional<group_fill> fill_of(std::string_view group) const;
+  /// Messages before `end` that the group has not settled; 0 as well: no such group.
+  [[nodiscard]] std::uint64_t unread_below(std::string_view group, message_offset end) const;
   /// What lies before was dropped or may go; none: messages stay until every group has settled
   /// them, and no longer.
   [[nodiscard]] std::optional<message_offset> kept_from() const;

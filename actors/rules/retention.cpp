@@ -82,7 +82,8 @@ message_offset retention::beyond(milliseconds age, std::uint64_t bytes, wall_tim
 retention::outlook retention::look(const retention_settings& settings,
                                    std::optional<message_offset> kept_from, wall_time now) {
   const auto due = std::min(beyond(settings.age, settings.bytes, now), warned_below_);
-  outlook seen{beyond(settings.age * 4 / 5, settings.bytes / 5 * 4, now), std::nullopt};
+  outlook seen{beyond(settings.age - settings.age / 5, settings.bytes - settings.bytes / 5, now),
+               std::nullopt};
   warned_below_ = seen.endangered_below;
   const bool keeps = settings.keep > milliseconds{0};
   retention_record next{std::max(due, dropped_below_), std::nullopt};

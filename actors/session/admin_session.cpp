@@ -68,7 +68,11 @@ struct admin_session_state {
 
   void operator()(call_id call, const create_topic_call& what) {
     answer_done(call, self->request(partitions(), patience() * 4, atom::create_v, what.name,
-                                    what.partitions));
+                                    what.partitions, what.retention));
+  }
+  void operator()(call_id call, const set_topic_call& what) {
+    answer_done(call, self->request(partitions(), patience() * 4, atom::retain_v, what.name,
+                                    what.retention));
   }
   void operator()(call_id call, const delete_topic_call& what) {
     answer_done(call, self->request(partitions(), patience() * 4, atom::remove_v, what.name));
@@ -114,7 +118,7 @@ struct admin_session_state {
     g->all.reserve(topics.size());
     for (const auto& topic : topics) {
       const auto at = g->all.size();
-      g->all.push_back({topic->name, topic->id, topic->created, {}});
+      g->all.push_back({topic->name, topic->id, topic->created, topic->retention, {}});
       g->all[at].partitions.resize(topic->partitions.size());
       for (std::uint32_t number = 0; number < topic->partitions.size(); ++number) {
         const auto& place = topic->partitions[number];

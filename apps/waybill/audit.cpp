@@ -21,7 +21,8 @@ constexpr const char* explanation =
 Reads all that the log of each partition holds, checks the chain of hashes, counts, and compares:
   a partition   confirmed = live + dropped
   a group       arrived = acked + ready + leased + delayed + dead + redriven + purged + for others,
-                with what seeks skipped on the right, and what they opened again on the left
+                with what seeks skipped and what retention dropped unread on the right, and what
+                seeks opened again on the left
 A partition that is offline, cannot be read or does not answer in time was NOT AUDITED: nothing was
 compared, so nothing is said of its books; the others are told. --timeout is for each partition, whose
 log is read as a whole: 11 minutes if nothing is said (30 s for one that is offline).
@@ -36,18 +37,26 @@ constexpr milliseconds look_again{100};
 /// The sums once more on this side: the node's word alone is no proof.
 bool adds_up(const group_books& g) {
   return g.arrived + g.reopened == g.acked + g.ready + g.leased + g.delayed + g.dead + g.redriven +
-                                       g.purged + g.for_others + g.skipped;
+                                       g.purged + g.for_others + g.skipped + g.dropped_unread;
 }
 bool adds_up(const partition_books& p) { return p.confirmed == p.live + p.dropped; }
 
 json group_json(const group_books& g) {
-  return {{"group", g.group},       {"arrived", g.arrived},
-          {"acked", g.acked},       {"ready", g.ready},
-          {"leased", g.leased},     {"delayed", g.delayed},
-          {"dead", g.dead},         {"redriven", g.redriven},
-          {"purged", g.purged},     {"for_others", g.for_others},
-          {"expired", g.expired},   {"skipped", g.skipped},
-          {"reopened", g.reopened}, {"balances", g.balances && adds_up(g)}};
+  return {{"group", g.group},
+          {"arrived", g.arrived},
+          {"acked", g.acked},
+          {"ready", g.ready},
+          {"leased", g.leased},
+          {"delayed", g.delayed},
+          {"dead", g.dead},
+          {"redriven", g.redriven},
+          {"purged", g.purged},
+          {"for_others", g.for_others},
+          {"expired", g.expired},
+          {"skipped", g.skipped},
+          {"reopened", g.reopened},
+          {"dropped_unread", g.dropped_unread},
+          {"balances", g.balances && adds_up(g)}};
 }
 
 struct verdicts {
@@ -136,7 +145,7 @@ private:
       groups_.add({name, g.group, grouped(g.arrived), grouped(g.acked), grouped(g.ready),
                    grouped(g.leased), grouped(g.delayed), grouped(g.dead), grouped(g.redriven),
                    grouped(g.purged), grouped(g.for_others), grouped(g.skipped),
-                   grouped(g.reopened), fits ? "yes" : "NO"});
+                   grouped(g.dropped_unread), grouped(g.reopened), fits ? "yes" : "NO"});
     }
     all_.wrong += balances ? 0 : 1;
     partitions_.add({name, grouped(p.confirmed), grouped(p.live), grouped(p.dropped),
@@ -215,6 +224,7 @@ private:
                  {"PURGED", align::right},
                  {"OTHERS", align::right},
                  {"LEFT OUT", align::right},
+                 {"UNREAD", align::right},
                  {"AGAIN", align::right},
                  {"BALANCES"}}};
   std::string faults_;

@@ -46,6 +46,9 @@ topic_info to_topic(wire::TopicInfo::Reader from) {
   t.name = to_text(from.getName());
   t.id = from.getId();
   t.created = to_time(from.getCreated());
+  const auto retention = from.getRetention();
+  t.retention = {milliseconds{retention.getKeepMs()}, milliseconds{retention.getAgeMs()},
+                 static_cast<std::uint64_t>(retention.getBytes())};
   for (const auto each : from.getPartitions()) {
     partition_info p;
     p.number = each.getNumber();
@@ -206,7 +209,7 @@ partition_books to_books(wire::PartitionBooks::Reader from) {
                         each.getReady(), each.getLeased(), each.getDelayed(), each.getDead(),
                         each.getRedriven(), each.getPurged(), each.getForOthers(),
                         each.getExpired(), each.getSkipped(), each.getReopened(),
-                        each.getBalances()});
+                        each.getDroppedUnread(), each.getBalances()});
   return b;
 }
 
@@ -231,23 +234,56 @@ admin_answer<verification> read_verdict(wire::VerifyOutcome::Reader outcome) {
 
 // ---- topics -----------------------------------------------------------------------------------
 
-void client::create_topic(const std::string& name, std::uint32_t partitions) {
+namespace {
+
+/// The contract reads negative values as "leave as it is": asking for one is a mistake that would
+/// pass in silence.
+void check_retention(const retention_change& change) {
+  if ((change.keep && change.keep->count() < 0) || (change.age && change.age->count() < 0) ||
+      (change.bytes && *change.bytes > INT64_MAX))
+    throw client_error{{ec::bad_argument, "a topic's keep, age and bytes are 0 (off) or more, and "
+                                          "fit 63 bits"}};
+}
+
+void write_retention(wire::Retention::Builder to, const retention_change& from) {
+  to.setKeepMs(from.keep ? from.keep->count() : -1);
+  to.setAgeMs(from.age ? from.age->count() : -1);
+  to.setBytes(from.bytes ? static_cast<std::int64_t>(*from.bytes) : -1);
+}
+
+} // namespace
+
+void client::create_topic(const std::string& name, std::uint32_t partitions,
+                          const retention_change& retention) {
+  check_retention(retention);
   bool is_ours = true; // an answer of an earlier attempt may be lost
   try {
-    call<void>(impl_->core, "create_topic",
-               [&is_ours, name, partitions](wire::Session::Client session, bool was_asked) {
-                 is_ours = was_asked;
-                 auto request = session.createTopicRequest();
-                 request.setName(name);
-                 request.setPartitions(partitions);
-                 return asked<void>(std::move(request), read_done);
-               });
+    call<void>(
+        impl_->core, "create_topic",
+        [&is_ours, name, partitions, retention](wire::Session::Client session, bool was_asked) {
+          is_ours = was_asked;
+          auto request = session.createTopicRequest();
+          request.setName(name);
+          request.setPartitions(partitions);
+          write_retention(request.initRetention(), retention);
+          return asked<void>(std::move(request), read_done);
+        });
   } catch (const client_error& e) {
     if (e.code() != ec::topic_exists || !is_ours)
       throw;
     if (describe_topic(name).partitions.size() != partitions)
       throw; // somebody else's
   }
+}
+
+void client::set_topic(const std::string& name, const retention_change& change) {
+  check_retention(change);
+  call<void>(impl_->core, "set_topic", [name, change](wire::Session::Client session, bool) {
+    auto request = session.setTopicRequest();
+    request.setName(name);
+    write_retention(request.initRetention(), change);
+    return asked<void>(std::move(request), read_done);
+  });
 }
 
 std::vector<topic_info> client::list_topics() {

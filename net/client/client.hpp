@@ -230,10 +230,19 @@ struct partition_info {
   std::uint32_t groups = 0;
   std::uint64_t held_messages = 0;
 };
+/// How long a topic's messages stay, beside "until every group has settled them"; 0: off. Absent:
+/// as it is, or off for a new topic.
+struct retention_change {
+  std::optional<milliseconds> keep{}; ///< so long they stay although every group has settled them
+  std::optional<milliseconds> age{};  ///< after so long they go, read or not
+  std::optional<std::uint64_t>
+      bytes{}; ///< with so much published behind them, per partition, likewise
+};
 struct topic_info {
   std::string name;
   std::uint64_t id = 0;
   wall_time created{};
+  retention_change retention; ///< all present
   std::vector<partition_info> partitions;
 };
 /// Absent: as it is, or the default.
@@ -289,6 +298,7 @@ struct group_books {
                 purged = 0, for_others = 0;
   std::uint64_t expired = 0;               ///< of all that ever became dead letters here
   std::uint64_t skipped = 0, reopened = 0; ///< by seeks; the latter beside `arrived`
+  std::uint64_t dropped_unread = 0;        ///< by the topic's retention
   bool balances = false;
 };
 struct partition_books {
@@ -355,7 +365,9 @@ public:
   /// good: one that begins later returns at once.
   void stop();
 
-  void create_topic(const std::string& name, std::uint32_t partitions);
+  void create_topic(const std::string& name, std::uint32_t partitions,
+                    const retention_change& retention = {});
+  void set_topic(const std::string& name, const retention_change& change);
   std::vector<topic_info> list_topics();
   topic_info describe_topic(const std::string& name);
   void delete_topic(const std::string& name);

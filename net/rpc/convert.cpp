@@ -62,6 +62,10 @@ void put(wire::TopicInfo::Builder to, const topic_details& from, const std::stri
   to.setName(text(from.name));
   to.setId(from.id.value);
   to.setCreated(millis(from.created));
+  auto retention = to.initRetention();
+  retention.setKeepMs(from.retention.keep.count());
+  retention.setAgeMs(from.retention.age.count());
+  retention.setBytes(static_cast<std::int64_t>(from.retention.bytes));
   auto list = to.initPartitions(static_cast<kj::uint>(from.partitions.size()));
   for (kj::uint i = 0; i < list.size(); ++i)
     put(list[i], from.partitions[i], node);
@@ -145,6 +149,7 @@ void put(wire::GroupBooks::Builder to, const audited_group& from) {
   to.setExpired(from.expired);
   to.setSkipped(from.skipped);
   to.setReopened(from.reopened);
+  to.setDroppedUnread(from.dropped_unread);
   to.setBalances(from.balances);
 }
 
@@ -379,6 +384,17 @@ policy_update read(wire::Policy::Reader from) {
     change.jitter = from.getJitter();
   if (from.getOrdered() >= 0)
     change.ordered = from.getOrdered() > 0;
+  return change;
+}
+
+retention_update read(wire::Retention::Reader from) {
+  retention_update change;
+  if (from.getKeepMs() >= 0)
+    change.keep = milliseconds{from.getKeepMs()};
+  if (from.getAgeMs() >= 0)
+    change.age = milliseconds{from.getAgeMs()};
+  if (from.getBytes() >= 0)
+    change.bytes = static_cast<std::uint64_t>(from.getBytes());
   return change;
 }
 

@@ -28,6 +28,7 @@ void write(wire::NodeStatsOutcome::Builder to, const client_answer& from);
 /// Chunks [first, end) of one delivery.
 void write(capnp::List<wire::Chunk>::Builder to, const chunk* first);
 [[nodiscard]] policy_update read(wire::Policy::Reader from);
+[[nodiscard]] retention_update read(wire::Retention::Reader from);
 [[nodiscard]] seek_target read(wire::SeekTarget::Reader from);
 
 /// The text as a string; capnp gives it with its length.

@@ -255,7 +255,12 @@ public:
 
   kj::Promise<void> createTopic(CreateTopicContext context) override {
     const auto params = context.getParams();
-    return ask(context, create_topic_call{read(params.getName()), params.getPartitions()});
+    return ask(context, create_topic_call{read(params.getName()), params.getPartitions(),
+                                          read(params.getRetention())});
+  }
+  kj::Promise<void> setTopic(SetTopicContext context) override {
+    const auto params = context.getParams();
+    return ask(context, set_topic_call{read(params.getName()), read(params.getRetention())});
   }
   kj::Promise<void> deleteTopic(DeleteTopicContext context) override {
     return ask(context, delete_topic_call{read(context.getParams().getName())});

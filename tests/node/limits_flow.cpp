@@ -175,6 +175,22 @@ void checkpoint_interval() {
       true);
 }
 
+/// What is too old goes at the next look but one, and not before.
+void retention_interval() {
+  const auto is_dropped = [](const std::string& interval, milliseconds wait) {
+    small_house house{{.flags = {"--partitions.retention-interval=" + interval}}};
+    house.admin().create_topic("orders", 1, {.age = milliseconds{1}});
+    house.admin().set_group("orders", "billing", {});
+    house.send_at_once("orders", 8, 4 * kib);
+    const bool went = comes_true(
+        wait, [&] { return house.admin().audit("orders", 0).groups.at(0).dropped_unread == 8; });
+    house.finish();
+    return went;
+  };
+  CHECK(is_dropped("20ms", patience));
+  CHECK_FALSE(is_dropped("1h", 500ms));
+}
+
 } // namespace
 
 void add_flow_drivers(limit_drivers& to) {
@@ -185,6 +201,7 @@ void add_flow_drivers(limit_drivers& to) {
   to["partitions.waiting-max"] = waiting_requests;
   to["partitions.checkpoint-bytes"] = checkpoint_bytes;
   to["partitions.checkpoint-interval"] = checkpoint_interval;
+  to["partitions.retention-interval"] = retention_interval;
 }
 
 } // namespace waybill::test

@@ -241,6 +241,26 @@ def another_place(cli):
     say("another place: by time, offset, beginning and end, and the books know it")
 
 
+def how_long(cli):
+    """A topic that keeps what is settled gives it again; what cannot be set is refused."""
+    cli.call("topic", "create", "rates", "--keep", "1d")
+    cli.call("publish", "rates", lines=[f"rate {n}" for n in range(300)])
+    must("all of it is read", len(read_all(cli, "rates", "only-one")) == 300)
+    back = json.loads(cli.call("group", "seek", "rates", "only-one", "earliest", "--json"))["partitions"][0]
+    must("the only group gets again what the topic keeps", back["reopened"] == 300)
+    must("and reads it", len(read_all(cli, "rates", "only-one")) == 300)
+    told = cli.call("topic", "set", "rates", "--retain-age", "30d", "--retain-bytes", "10GB")
+    must("what is set is told", "720h" in told and "GiB" in told, told)
+    now = cli.objects("topic", "describe", "rates")[0]["retention"]
+    must("and what was not given stays", now == {
+        "keep_ms": 86_400_000, "age_ms": 30 * 86_400_000, "bytes": 10_000_000_000}, now)
+    for wrong, word in (("--keep", "31d"), ("--retain-bytes", "many")):
+        refused = cli.begin("topic", "set", "rates", wrong, word, stdout=-1, stderr=-1, text=True)
+        why = refused.communicate(timeout=60)[1]
+        must(f"{wrong} {word} is refused with a sentence", refused.returncode in (1, 2) and len(why) > 20, why)
+    say("how long: kept messages come again, settings change by what is given")
+
+
 def times(cli):
     """A message comes when its time has come, and what nobody acknowledged in time is a dead letter."""
     cli.call("topic", "create", "reminders")
@@ -276,6 +296,7 @@ def main():
         ordered_group(cli)
         chosen_letters(cli)
         another_place(cli)
+        how_long(cli)
         times(cli)
         status, _ = cli.audit()
         must("the books balance", status == 0)

@@ -65,7 +65,9 @@ TEST_CASE("partitions lead also while their supervisor has not got its role yet"
   const auto supervisor = spawn_partition_supervisor(s.system, s.node);
   asker->request(supervisor, patience, atom::open_v)
       .receive([](done) {}, [](const caf::error& e) { FAIL(to_failure(e).detail); });
-  asker->request(supervisor, patience, atom::create_v, std::string{"orders"}, std::uint32_t{2})
+  asker
+      ->request(supervisor, patience, atom::create_v, std::string{"orders"}, std::uint32_t{2},
+                retention_update{})
       .receive([](done) {}, [](const caf::error& e) { FAIL(to_failure(e).detail); });
   asker->request(supervisor, patience, atom::list_v)
       .receive(

@@ -153,7 +153,7 @@ TEST_CASE("an entry of another version or kind is refused, though it is intact",
   refused(0, 'X', "mark");
   refused(1, 2, "version 2");
   refused(2, 0, "kind 0");
-  refused(2, 7, "kind 7");
+  refused(2, 8, "kind 8");
   refused(3, 1, "kind");
 }
 
