@@ -456,10 +456,11 @@ struct list_alarms_call {
 struct node_stats_call {
   bool reset_memory_peak = false; ///< once the answer is made
 };
-using admin_call = std::variant<create_topic_call, set_topic_call, list_topics_call, describe_topic_call,
-                                delete_topic_call, list_groups_call, set_group_call,
-                                delete_group_call, seek_group_call, list_letters_call, redrive_call,
-                                audit_call, verify_call, list_alarms_call, node_stats_call>;
+using admin_call =
+    std::variant<create_topic_call, set_topic_call, list_topics_call, describe_topic_call,
+                 delete_topic_call, list_groups_call, set_group_call, delete_group_call,
+                 seek_group_call, list_letters_call, redrive_call, audit_call, verify_call,
+                 list_alarms_call, node_stats_call>;
 
 /// ADMIN SESSION: what one connection asks beside publishing and consuming.
 using admin_session_actor = caf::typed_actor<caf::reacts_to<atom::admin, call_id, admin_call>,

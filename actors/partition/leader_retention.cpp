@@ -43,8 +43,7 @@ void partition_leader_state::warn_of(message_offset endangered_below) {
     auto& alarm = gauges_of(group).unread;
     if (unread > 0 && !alarm.is_raised())
       alarm.raise(alarm.subject() + " has not read " + std::to_string(unread) +
-                  " messages that the topic's retention drops soon: let its consumers catch up, or "
-                  "raise the topic's limits with `waybill topic set`");
+                  " messages that the topic's retention drops soon");
     else if (unread == 0 && alarm.is_raised())
       alarm.take_back(alarm.subject() + " has read what the topic's retention drops next");
   }

@@ -43,6 +43,12 @@ constexpr std::array kinds{
                "is deleted."},
     alarm_kind{"message-missing", "A message that is not settled is not in the store.",
                "Run `waybill audit` of its topic, and keep the data directory as it is."},
+    alarm_kind{
+        "unread-dropped",
+        "A topic's retention drops what a group has not read, soon or already, until it has "
+        "read what goes next.",
+        "Let the group's consumers catch up, or raise the topic's limits with `waybill topic "
+        "set`."},
     alarm_kind{"group-held-back", "A group gets no new messages, until less of it is stuck.",
                "Find out why its messages fail (`waybill group describe`), or go past them with "
                "`waybill group seek`."},
