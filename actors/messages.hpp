@@ -11,6 +11,7 @@
 #include "actors/rules/alarm_book.hpp"
 #include "actors/rules/delivery.hpp"
 #include "actors/rules/ledger.hpp"
+#include "actors/rules/transfers.hpp"
 #include "storage/entry.hpp"
 #include "storage/error.hpp"
 #include "storage/records.hpp"
@@ -64,6 +65,10 @@ CAF_ADD_ATOM(waybill, waybill::atom, describe, "describe")
 CAF_ADD_ATOM(waybill, waybill::atom, redrive, "redrive")
 CAF_ADD_ATOM(waybill, waybill::atom, purge, "purge")
 CAF_ADD_ATOM(waybill, waybill::atom, retain, "retain")
+CAF_ADD_ATOM(waybill, waybill::atom, transfer, "transfer")
+CAF_ADD_ATOM(waybill, waybill::atom, transfers, "transfers")
+CAF_ADD_ATOM(waybill, waybill::atom, carried, "carried")
+CAF_ADD_ATOM(waybill, waybill::atom, release, "release")
 CAF_ADD_ATOM(waybill, waybill::atom, resolve, "resolve")
 CAF_ADD_ATOM(waybill, waybill::atom, create, "create")
 CAF_ADD_ATOM(waybill, waybill::atom, remove, "remove")
@@ -288,6 +293,29 @@ struct seek_result {
 struct redrive_result {
   std::vector<message_offset> removed;
   std::vector<message_offset> offsets; ///< the new ones, in the same order; empty for a purge
+  /// Of a transfer: the target's partitions that these offsets are in.
+  std::vector<std::uint32_t> partitions{};
+  /// Dead letters that stay ones, and why.
+  std::vector<std::pair<message_offset, failure>> left{};
+};
+/// Where dead letters are to go; without a partition each by its key, as a publish does.
+struct transfer_wish {
+  std::string topic;
+  std::optional<std::uint32_t> partition;
+};
+/// A dead letter on its way, for people.
+struct letter_transfer {
+  std::string to;                   ///< `topic/partition`
+  std::optional<std::string> doubt; ///< why nobody knows whether it arrived
+};
+using letter_transfers = std::map<message_offset, letter_transfer>;
+using transfers_ptr = std::shared_ptr<const letter_transfers>;
+/// What became of a transfer's batch: arrived there, or never will, or nobody knows.
+struct carried {
+  transfer_step next = transfer_step::doubt; ///< not `repeat`
+  failure why{ec::none, {}};
+  message_offset first;
+  log_position entry;
 };
 
 /// What a group's policy should become; absent: as it is, or the default of a new group.
@@ -330,6 +358,16 @@ using partition_leader_actor = caf::typed_actor<
     // Dead letters back to their group, or gone for good. Answers once committed.
     caf::replies_to<atom::redrive, std::string, std::vector<message_offset>>::with<redrive_result>,
     caf::replies_to<atom::purge, std::string, std::vector<message_offset>>::with<redrive_result>,
+    // Dead letters to another partition. Answers when it is known what became of each.
+    caf::replies_to<atom::transfer, std::string, std::vector<message_offset>,
+                    transfer_wish>::with<redrive_result>,
+    // The transfers that these are in are given up: all of their dead letters, the ones answered,
+    // are ordinary ones again, whether they arrived or not. Answers once committed.
+    caf::replies_to<atom::release, std::string, std::vector<message_offset>>::with<redrive_result>,
+    // From an admin session: the group's dead letters that are on their way.
+    caf::replies_to<atom::transfers, std::string>::with<transfers_ptr>,
+    // From its courier: what became of the transfer that this entry began.
+    caf::reacts_to<atom::carried, log_index, carried>,
     // From the storage reader that audits.
     caf::replies_to<atom::basis>::with<basis_ptr>,
     // From the partition supervisor: the topic's settings are others now.
@@ -338,6 +376,12 @@ using partition_leader_actor = caf::typed_actor<
     caf::reacts_to<atom::tick>,
     // From the partition supervisor: settle what is in flight, write a checkpoint, end.
     caf::replies_to<atom::stop>::with<done>>;
+
+/// COURIER: sends one transfer's batch to its target until it is known what became of it, tells its
+/// leader, and ends; or ends with its leader.
+using courier_actor = publisher_actor::extend<
+    // To itself: go on where something was missing.
+    caf::reacts_to<atom::tick>>;
 
 // ---- Partition supervisor
 // ---------------------------------------------------------------------------
@@ -432,11 +476,13 @@ struct list_letters_call {
   message_offset from;
   std::uint32_t most = 0;
 };
+enum class letters_action : std::uint8_t { redrive, purge, transfer, release };
 struct redrive_call {
   std::string topic, group;
   std::uint32_t partition = 0;
   std::vector<message_offset> offsets;
-  bool purge = false;
+  letters_action what = letters_action::redrive;
+  transfer_wish to{}; ///< for a transfer
 };
 struct audit_call {
   std::string topic;
@@ -502,6 +548,7 @@ struct letters_page {
   letter_list letters;
   message_offset next;
   bool more = false;
+  transfers_ptr transfers{}; ///< none: not known, nobody leads the partition
 };
 /// What the node's process has used since it started, and what its store has done.
 struct node_figures {
@@ -609,6 +656,9 @@ WAYBILL_LOCAL_MESSAGE(waybill::settle_outcomes)
 WAYBILL_LOCAL_MESSAGE(waybill::chunks)
 WAYBILL_LOCAL_MESSAGE(waybill::partition_view)
 WAYBILL_LOCAL_MESSAGE(waybill::redrive_result)
+WAYBILL_LOCAL_MESSAGE(waybill::transfer_wish)
+WAYBILL_LOCAL_MESSAGE(waybill::transfers_ptr)
+WAYBILL_LOCAL_MESSAGE(waybill::carried)
 WAYBILL_LOCAL_MESSAGE(waybill::seek_target)
 WAYBILL_LOCAL_MESSAGE(waybill::seek_result)
 WAYBILL_LOCAL_MESSAGE(waybill::policy_update)

@@ -52,6 +52,8 @@ enum ErrorCode {
   internal @30;
   rejected @31;
   extensionFailed @32;
+  underWay @33;       # the dead letter is on its way to another partition
+  inDoubt @34;        # likewise, and nobody knows whether it arrived: a person decides
 }
 
 struct Error {
@@ -144,7 +146,8 @@ interface Session {
       -> (outcome :RedriveOutcome);
   # Sends these (1,000 and 4 MiB at most a call) back to their group under new offsets, with headers
   # `waybill-original-id` and `waybill-redrives`. One entry: never in neither place, never in both.
-  # Offsets that are no dead letters (any more) are passed over.
+  # Offsets that are no dead letters (any more) are passed over; those on their way to another partition
+  # are left, with `underWay` or `inDoubt`.
   purgeDeadLetters @11 (topic :Text, group :Text, partition :UInt32, offsets :List(UInt64))
       -> (outcome :RedriveOutcome);
 
@@ -152,6 +155,19 @@ interface Session {
   # Reads all that the partition's log holds, checks the chain, and compares with the books.
   verify @13 (topic :Text, partition :UInt32, offset :UInt64, entry :Position)
       -> (outcome :VerifyOutcome);
+
+  transferDeadLetters @19 (topic :Text, group :Text, partition :UInt32, offsets :List(UInt64),
+                           toTopic :Text, toPartition :Int64 = -1) -> (outcome :RedriveOutcome);
+  # Sends these (1,000 and 4 MiB at most a call) to another topic or partition, as messages for all of its
+  # groups, and then removes them. `toPartition` negative: each by its message's key, as a publish does. They
+  # have the headers of a redrive, and `waybill-redriven-from`. Answers when it is known what became of each:
+  # moved, or left with the reason. Whatever happens in between, none is lost and none arrives twice; one of
+  # which nobody knows whether it arrived is left as `inDoubt`. A call that got no answer goes on all the
+  # same: listDeadLetters tells of those that are under way.
+  releaseDeadLetters @20 (topic :Text, group :Text, partition :UInt32, offsets :List(UInt64))
+      -> (outcome :RedriveOutcome);
+  # Gives up the transfers that these are in, under way or in doubt: all dead letters of those transfers (they
+  # are `removed` in the answer) are ordinary ones again, whether or not they arrived.
 
   close @14 () -> ();
 
@@ -401,6 +417,9 @@ struct DeadLetterInfo {
   died @8 :Int64;
   message @9 :Data;               # a serialised Message; empty unless asked for
   bytes @10 :UInt32;              # of that message
+  transfer @11 :Text;             # "" (none), "under-way" or "in-doubt"
+  transferTo @12 :Text;           # "topic/partition"
+  transferWhy @13 :Text;          # in doubt: why
 }
 
 struct DeadLettersOutcome {
@@ -414,11 +433,18 @@ struct DeadLettersOutcome {
   }
 }
 
+struct LeftLetter {
+  offset @0 :UInt64;
+  error @1 :Error;
+}
+
 struct RedriveOutcome {
   union {
     ok :group {
       removed @0 :List(UInt64);   # the dead letters that were redriven or purged
       offsets @1 :List(UInt64);   # redriven: the new offsets, in the same order
+      partitions @3 :List(UInt32);  # transferred: the target's partitions that these are in
+      left @4 :List(LeftLetter);  # those that stay, and why
     }
     error @2 :Error;
   }

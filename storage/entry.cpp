@@ -116,7 +116,7 @@ hash128 hash_of_parts(const char* header, std::string_view body) {
 }
 
 bool is_known(entry_kind kind) noexcept {
-  return kind >= entry_kind::epoch_start && kind <= entry_kind::retention;
+  return kind >= entry_kind::epoch_start && kind <= entry_kind::transfer;
 }
 
 failure damaged(std::string detail) { return {ec::damaged, std::move(detail)}; }

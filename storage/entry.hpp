@@ -20,6 +20,7 @@ enum class entry_kind : std::uint8_t {
   producer = 5,    ///< a producer opened, older holders fenced: `producer_record`
   redrive = 6,     ///< dead letters sent back to their group, or purged: `redrive_record`
   retention = 7,   ///< what goes unread, what stays when it is settled: `retention_record`
+  transfer = 8,    ///< dead letters on their way to another partition: `transfer_record`
 };
 
 struct entry {

@@ -71,6 +71,10 @@ std::string_view to_string(ec code) noexcept {
     return "rejected";
   case ec::extension_failed:
     return "extension_failed";
+  case ec::under_way:
+    return "under_way";
+  case ec::in_doubt:
+    return "in_doubt";
   }
   return "unknown_code"; // a number from a newer peer
 }

@@ -45,6 +45,8 @@ enum class ec : std::uint8_t {
   internal = 30,         ///< a defect of ours
   rejected = 31,         ///< an interceptor refused the batch for good; the detail has its reason
   extension_failed = 32, ///< an interceptor did not judge the batch; repeat later
+  under_way = 33,        ///< the dead letter is on its way to another partition
+  in_doubt = 34,         ///< likewise, and nobody knows whether it arrived: a person decides
 };
 
 /// `not_leader`, `disk_full`, …: as in the schema and in `--json`.

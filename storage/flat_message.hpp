@@ -1,8 +1,10 @@
-// Between bytes and Cap'n Proto: one flat array in, one flat array out. For the codecs alone
-// (records_codec.cpp, batch_codec.cpp); nobody else includes it.
+// Between bytes and Cap'n Proto: one flat array in, one flat array out. For the codecs
+// and their own headers (records_codec, transfer_codec, batch_codec, records_leaves): the one place
+// where a header of ours names Cap'n Proto. Nobody else includes it.
 #pragma once
 
 #include "storage/error.hpp"
+#include "storage/format.capnp.h"
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>

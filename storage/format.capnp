@@ -113,6 +113,32 @@ struct RetentionRecord {
   keptFrom @2 :UInt64;
 }
 
+struct Transfer {
+  # Dead letters on their way to a partition, of another topic or of their own.
+  begun @0 :UInt64;   # the index of the entry that began it; 0 in that entry
+  deadLetters @1 :List(UInt64);   # ascending
+  topicId @2 :UInt64; # the target
+  partition @3 :UInt32;
+  topic @4 :Text;
+  opened @5 :UInt64;  # the opening of the producer there that may send the batch
+  number @6 :UInt64;
+  previous @7 :UInt64;
+  hashHigh @8 :UInt64;    # of the batch's bytes
+  hashLow @9 :UInt64;
+  inDoubt @10 :Bool;
+  doubt @11 :Text;    # why nobody knows whether it arrived
+}
+
+struct TransferRecord {
+  action @0 :UInt8;   # 1 begin, 2 done, 3 abandon, 4 doubt
+  group @1 :Text;
+  begun @2 :UInt64;   # but for begin: the index of that entry
+  what @3 :Transfer;  # for begin
+  first @4 :UInt64;   # for done: the first message's offset in the target
+  entry @5 :Position; # for done: the entry there
+  reason @6 :Text;    # for abandon and doubt
+}
+
 struct Position {
   index @0 :UInt64;
   epoch @1 :UInt64;
@@ -176,6 +202,7 @@ struct GroupState {
   attempts @5 :List(AttemptsState);
   deadLetters @6 :List(DeadLetterHeld);
   counts @7 :GroupCounts;
+  transfers @8 :List(Transfer);   # ascending by `begun`
 }
 
 struct AddressedRange {

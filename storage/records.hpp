@@ -141,6 +141,39 @@ struct retention_settings {
   friend bool operator==(const retention_settings&, const retention_settings&) = default;
 };
 
+/// Dead letters on their way to a partition, of another topic or of their own, as messages for all
+/// of its groups: everything that makes a repeat the same. See actors/rules/transfers.hpp.
+struct transfer_state {
+  std::vector<message_offset> dead_letters; ///< ascending; the i-th is the batch's i-th message
+  partition_id target;
+  std::string topic;                  ///< the target's name
+  producer_epoch opened;              ///< the one opening at the target that may send the batch
+  batch_number number;                ///< under which it is sent
+  batch_number previous;              ///< what the target had taken when it was opened
+  hash128 hash;                       ///< of the batch's bytes
+  std::optional<std::string> doubt{}; ///< why nobody knows whether it arrived; none: on its way
+  friend bool operator==(const transfer_state&, const transfer_state&) = default;
+};
+
+enum class transfer_action : std::uint8_t {
+  begin = 1,   ///< from here on the dead letters are locked, and the batch may be sent
+  done = 2,    ///< it has arrived: they are removed
+  abandon = 3, ///< it did not, or a person gave it up: they are ordinary dead letters again
+  doubt = 4    ///< nobody knows: they stay locked until a person decides
+};
+
+/// Body of a `transfer` entry.
+struct transfer_record {
+  transfer_action action = transfer_action::begin;
+  std::string group;
+  log_index begun;      ///< the index of the entry that began it; 0 in that entry
+  transfer_state what;  ///< for begin
+  message_offset first; ///< for done: the first message's offset in the target
+  log_position entry;   ///< for done: the entry there
+  std::string reason;   ///< for abandon and doubt
+  friend bool operator==(const transfer_record&, const transfer_record&) = default;
+};
+
 /// A message of a group that has failed before, or waits, or was counted as out.
 struct attempts_state {
   std::uint32_t failed = 0;  ///< deliveries that failed, and are recorded
@@ -178,6 +211,7 @@ struct group_snapshot {
   std::map<message_offset, attempts_state> attempts;
   std::map<message_offset, wall_time> dead_letters; ///< held now, with when they died
   group_counts counts;
+  std::map<log_index, transfer_state> transfers; ///< by the entry that began them
   friend bool operator==(const group_snapshot&, const group_snapshot&) = default;
 };
 

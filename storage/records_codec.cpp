@@ -2,8 +2,8 @@
 // read is checked for what its type promises: an enum's number, a range's order, a span's size.
 #include "storage/records_codec.hpp"
 
-#include "storage/flat_message.hpp"
-#include "storage/format.capnp.h"
+#include "storage/records_leaves.hpp"
+#include "storage/transfer_codec.hpp"
 
 #include <cmath>
 #include <limits>
@@ -12,29 +12,24 @@ namespace waybill {
 namespace {
 
 using detail::bad_content;
+using detail::bytes_of;
 using detail::data_of;
 using detail::flat_message;
 using detail::flatten;
+using detail::name_of;
+using detail::put;
+using detail::put_offsets;
 using detail::read_flat;
+using detail::stamp_of;
+using detail::string_of;
+using detail::take;
+using detail::take_offsets;
+using detail::text_of;
+using detail::time_of;
 
 // ---- Leaves -------------------------------------------------------------------------------------
 
-kj::StringPtr text_of(const std::string& s) { return {s.c_str(), s.size()}; }
-std::string string_of(capnp::Text::Reader t) { return {t.begin(), t.size()}; }
-std::string bytes_of(capnp::Data::Reader d) {
-  return {reinterpret_cast<const char*>(d.begin()), d.size()};
-}
-
-std::int64_t stamp_of(wall_time t) { return t.time_since_epoch().count(); }
-wall_time time_of(std::int64_t stamp) { return wall_time{milliseconds{stamp}}; }
-
 std::uint64_t span_of(milliseconds m) { return static_cast<std::uint64_t>(m.count()); }
-milliseconds milliseconds_of(std::uint64_t span) {
-  if (span > static_cast<std::uint64_t>(std::numeric_limits<milliseconds::rep>::max()))
-    throw bad_content{"a span of time is too long"};
-  return milliseconds{static_cast<milliseconds::rep>(span)};
-}
-
 double finite(double x) {
   if (!std::isfinite(x))
     throw bad_content{"a factor is not a number"};
@@ -53,24 +48,6 @@ group_action action_of(std::uint8_t number) {
   return static_cast<group_action>(number);
 }
 
-std::string name_of(capnp::Text::Reader t) {
-  auto name = string_of(t);
-  if (!is_valid_name(name))
-    throw bad_content{"a name in it is none"};
-  return name;
-}
-
-void put(format::OffsetRange::Builder out, const offset_range& r) {
-  out.setFirst(r.first.value);
-  out.setEnd(r.end.value);
-}
-offset_range take(format::OffsetRange::Reader in) {
-  const offset_range r{message_offset{in.getFirst()}, message_offset{in.getEnd()}};
-  if (r.end < r.first)
-    throw bad_content{"a range of offsets ends before it begins"};
-  return r;
-}
-
 void put(format::Mark::Builder out, const retention_mark& m) {
   out.setOffset(m.offset.value);
   out.setBytesBefore(m.bytes_before);
@@ -80,14 +57,10 @@ retention_mark take(format::Mark::Reader in) {
   return {message_offset{in.getOffset()}, in.getBytesBefore(), time_of(in.getStampedBefore())};
 }
 
-void put(format::Position::Builder out, const log_position& p) {
-  out.setIndex(p.index.value);
-  out.setEpoch(p.written.value);
-  out.setHashHigh(p.hash.high);
-  out.setHashLow(p.hash.low);
-}
-log_position take(format::Position::Reader in) {
-  return {log_index{in.getIndex()}, epoch{in.getEpoch()}, {in.getHashHigh(), in.getHashLow()}};
+milliseconds milliseconds_of(std::uint64_t span) {
+  if (span > static_cast<std::uint64_t>(std::numeric_limits<milliseconds::rep>::max()))
+    throw bad_content{"a span of time is too long"};
+  return milliseconds{static_cast<milliseconds::rep>(span)};
 }
 
 // ---- Lists --------------------------------------------------------------------------------------
@@ -337,6 +310,7 @@ void put(format::GroupState::Builder out, const group_snapshot& g) {
   put_list([&](unsigned n) { return out.initAttempts(n); }, g.attempts);
   put_list([&](unsigned n) { return out.initDeadLetters(n); }, g.dead_letters);
   put(out.initCounts(), g.counts);
+  put_list([&](unsigned n) { return out.initTransfers(n); }, g.transfers);
 }
 group_snapshot take(format::GroupState::Reader in) {
   return {.group = name_of(in.getGroup()),
@@ -346,7 +320,8 @@ group_snapshot take(format::GroupState::Reader in) {
           .settled = take_list<offset_range>(in.getSettled()),
           .attempts = take_map<std::map<message_offset, attempts_state>>(in.getAttempts()),
           .dead_letters = take_map<std::map<message_offset, wall_time>>(in.getDeadLetters()),
-          .counts = take(in.getCounts())};
+          .counts = take(in.getCounts()),
+          .transfers = take_map<std::map<log_index, transfer_state>>(in.getTransfers())};
 }
 
 void put(format::AddressedRange::Builder out, const addressed_range& a) {
@@ -401,19 +376,13 @@ producer_record take(format::ProducerRecord::Reader in) {
 
 void put(format::RedriveRecord::Builder out, const redrive_record& r) {
   out.setGroup(text_of(r.group));
-  auto offsets = out.initDeadLetters(static_cast<unsigned>(r.dead_letters.size()));
-  for (unsigned i = 0; i < offsets.size(); ++i)
-    offsets.set(i, r.dead_letters[i].value);
+  put_offsets(out.initDeadLetters(static_cast<unsigned>(r.dead_letters.size())), r.dead_letters);
   out.setBatch(data_of(r.batch));
 }
 redrive_record take(format::RedriveRecord::Reader in) {
-  redrive_record r{.group = name_of(in.getGroup()), .dead_letters = {}, .batch = {}};
-  const auto offsets = in.getDeadLetters();
-  r.dead_letters.reserve(offsets.size());
-  for (const auto offset : offsets)
-    r.dead_letters.push_back(message_offset{offset});
-  r.batch = bytes_of(in.getBatch());
-  return r;
+  return {.group = name_of(in.getGroup()),
+          .dead_letters = take_offsets(in.getDeadLetters()),
+          .batch = bytes_of(in.getBatch())};
 }
 
 /// Of a record or a state: whether it keeps, and from where on.

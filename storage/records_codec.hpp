@@ -15,6 +15,7 @@ namespace waybill {
 [[nodiscard]] std::string encode(const producer_record& r);
 [[nodiscard]] std::string encode(const redrive_record& r);
 [[nodiscard]] std::string encode(const retention_record& r);
+[[nodiscard]] std::string encode(const transfer_record& r);
 [[nodiscard]] std::string encode(const partition_snapshot& r);
 [[nodiscard]] std::string encode(const dead_letter& r);
 /// All @errors `damaged`: not the bytes of such a record.
@@ -23,6 +24,7 @@ namespace waybill {
 [[nodiscard]] result<producer_record> decode_producer_record(std::string_view bytes);
 [[nodiscard]] result<redrive_record> decode_redrive_record(std::string_view bytes);
 [[nodiscard]] result<retention_record> decode_retention_record(std::string_view bytes);
+[[nodiscard]] result<transfer_record> decode_transfer_record(std::string_view bytes);
 [[nodiscard]] result<partition_snapshot> decode_partition_snapshot(std::string_view bytes);
 [[nodiscard]] result<dead_letter> decode_dead_letter(std::string_view bytes);
 

@@ -1,31 +1,16 @@
 // What a leader answers to people: how it stands, dead letters sent back or purged, its side of the
 // books.
 #include "actors/partition/partition_leader_state.hpp"
+#include "actors/partition/redriven_batch.hpp"
 #include "storage/records_codec.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 namespace waybill {
 
 namespace {
 
 constexpr std::uint64_t redrive_bytes_max = 4u << 20; ///< of messages, in one entry
-constexpr std::string_view original_id_header = "waybill-original-id";
-constexpr std::string_view redrives_header = "waybill-redrives";
-
-std::string header_of(const message_view& message, std::string_view name) {
-  for (const auto& [header, value] : message.headers)
-    if (header == name)
-      return std::string{value};
-  return {};
-}
-
-std::uint64_t number_of(const std::string& text) {
-  std::uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
 
 } // namespace
 
@@ -126,10 +111,8 @@ partition_leader_state::redrive(const std::string& group,
   const auto reader = find_role<storage_reader_actor>(self->system(), role::storage_reader);
   if (!reader)
     return to_error({ec::partition_offline, "the storage reader is being started; repeat"});
-  std::vector<message_offset> free;
-  for (const auto offset : offsets)
-    if (moving.emplace(group, offset).second)
-      free.push_back(offset);
+  redrive_result result;
+  const auto free = take_free(group, offsets, result);
   auto promise = self->make_response_promise<redrive_result>();
   const auto failed = [this, promise, group, free](const caf::error& why) mutable {
     for (const auto offset : free)
@@ -138,16 +121,16 @@ partition_leader_state::redrive(const std::string& group,
   };
   self->request(writer, caf::infinite, atom::record_v, record_list{})
       .then(
-          [this, reader, group, free, promise, failed](done) {
+          [this, reader, group, free, promise, failed, result](done) {
             self->request(reader, args.node->bounds.storage.request_timeout, atom::redrive_v,
                           args.partition, group, free, redrive_bytes_max)
                 .then(
-                    [this, group, free, promise](const letter_list& letters) {
+                    [this, group, free, promise, result](const letter_list& letters) {
                       for (const auto offset : free)
                         if (!std::ranges::any_of(*letters,
                                                  [&](const auto& l) { return l.offset == offset; }))
                           moving.erase({group, offset});
-                      append_redrive(group, *letters, promise);
+                      append_redrive(group, *letters, result, promise);
                     },
                     failed);
           },
@@ -157,6 +140,7 @@ partition_leader_state::redrive(const std::string& group,
 
 void partition_leader_state::append_redrive(const std::string& group,
                                             const std::vector<dead_letter>& letters,
+                                            redrive_result result,
                                             caf::typed_response_promise<redrive_result> answer) {
   const auto give_up = [&](const failure& why) {
     for (const auto& each : letters)
@@ -166,31 +150,17 @@ void partition_leader_state::append_redrive(const std::string& group,
   if (auto why = refusal())
     return give_up(*why);
   if (letters.empty()) {
-    answer.deliver(redrive_result{});
+    answer.deliver(std::move(result));
     return;
   }
-  redrive_record record{group, {}, {}};
-  std::vector<std::string> messages;
-  std::vector<std::vector<std::pair<std::string, std::string>>> headers;
-  for (const auto& letter : letters) {
-    const auto message = read_message(letter.message);
-    if (!message)
-      return give_up(message.error());
-    auto original = header_of(*message, original_id_header);
-    if (original.empty())
-      original = message_id(args.topic, args.partition.number, letter.offset);
-    const auto redrives = number_of(header_of(*message, redrives_header)) + 1;
-    headers.push_back({{std::string{original_id_header}, original},
-                       {std::string{redrives_header}, std::to_string(redrives)}});
-    messages.push_back(letter.message);
-    record.dead_letters.push_back(letter.offset);
-  }
-  auto batch = join_messages(messages, headers);
+  auto batch = redriven_batch(args.topic, args.partition.number, letters);
   if (!batch)
     return give_up(batch.error());
-  record.batch = *std::move(batch);
-  redrive_result result{record.dead_letters, {}};
-  for (std::uint64_t i = 0; i < messages.size(); ++i)
+  redrive_record record{group, {}, *std::move(batch)};
+  for (const auto& letter : letters)
+    record.dead_letters.push_back(letter.offset);
+  result.removed = record.dead_letters;
+  for (std::uint64_t i = 0; i < letters.size(); ++i)
     result.offsets.push_back(message_offset{log->next_offset().value + i});
   waiting who;
   who.then = [answer, result](const failure* why) mutable {
@@ -199,7 +169,7 @@ void partition_leader_state::append_redrive(const std::string& group,
     else
       answer.deliver(result);
   };
-  append(entry_kind::redrive, static_cast<std::uint32_t>(messages.size()),
+  append(entry_kind::redrive, static_cast<std::uint32_t>(letters.size()),
          shared_bytes{encode(record)}, std::move(who));
 }
 
@@ -210,21 +180,20 @@ partition_leader_state::purge(const std::string& group,
     return to_error(*why);
   if (auto why = no_group(group))
     return to_error(*why);
-  redrive_record record{group, {}, {}};
-  for (const auto offset : offsets)
-    if (moving.emplace(group, offset).second)
-      record.dead_letters.push_back(offset);
+  redrive_result result;
+  const redrive_record record{group, take_free(group, offsets, result), {}};
   if (record.dead_letters.empty())
-    return redrive_result{};
+    return result;
   auto promise = self->make_response_promise<redrive_result>();
   waiting who;
-  who.then = [this, group, asked = record.dead_letters, promise](const failure* why) mutable {
+  who.then = [this, group, asked = record.dead_letters, promise,
+              result](const failure* why) mutable {
     for (const auto offset : asked)
       moving.erase({group, offset});
     if (why)
       promise.deliver(to_error(*why));
     else
-      promise.deliver(redrive_result{last_removed, {}});
+      promise.deliver(redrive_result{last_removed, {}, {}, result.left});
   };
   append(entry_kind::redrive, 0, shared_bytes{encode(record)}, std::move(who));
   return promise;

@@ -11,9 +11,10 @@ group_gauges::group_gauges(const alarm_way& to, const delivery_limits& limits,
       waiting{to, "delivery.waiting-max", whose, near_limit{limits.waiting_max}},
       behind{to, "delivery.behind-max", whose, near_limit{limits.behind_max}},
       consumers{to, "delivery.consumers-max", whose, near_limit{limits.consumers_max}},
-      held_back{to, "group-held-back", whose, alarm_level::critical}, unread{to, "unread-dropped",
-                                                                             whose,
-                                                                             alarm_level::critical},
+      held_back{to, "group-held-back", whose, alarm_level::critical},
+      unread{to, "unread-dropped", whose, alarm_level::critical}, in_doubt{to, "redrive-in-doubt",
+                                                                           whose,
+                                                                           alarm_level::warning},
       stuck{to, "group-stuck", whose, alarm_level::warning}, growing{to, "dead-letters-growing",
                                                                      whose, alarm_level::warning},
       settling{limits.stuck_after}, letters{limits.dead_letters_alarm} {}
@@ -33,6 +34,10 @@ void group_gauges::rose(const group_fill& now) {
                     " messages behind another of their key are more than "
                     "delivery.settled-ranges-max, delivery.waiting-max or delivery.behind-max "
                     "allows");
+  if (now.in_doubt > 0 && !in_doubt.is_raised())
+    in_doubt.raise(in_doubt.subject() + " has " + std::to_string(now.in_doubt) +
+                   " redrives of which nobody knows whether they arrived: `waybill dlq list` shows "
+                   "the dead letters, `waybill dlq redrive` with --again or --give-up decides");
 }
 
 void group_gauges::look(const group_fill& now, milliseconds at) {
@@ -47,6 +52,8 @@ void group_gauges::look(const group_fill& now, milliseconds at) {
   consumers.look(now.consumers);
   if (!now.held_back && held_back.is_raised())
     held_back.take_back(held_back.subject() + " gets new messages again");
+  if (now.in_doubt == 0 && in_doubt.is_raised())
+    in_doubt.take_back(in_doubt.subject() + " has no redrive in doubt any more");
 }
 
 void group_gauges::looked(const group_fill& now) {

@@ -74,6 +74,9 @@ void partition_leader_state::apply(const entry& e, const waiting& who) {
   case entry_kind::retention:
     apply_retention(must(decode_retention_record(e.body.view())));
     break;
+  case entry_kind::transfer:
+    apply_transfer(e);
+    break;
   }
   if (e.message_count > 0)
     keeper->arrived(e);
@@ -142,6 +145,7 @@ void partition_leader_state::apply_delivery(const entry& e, const waiting& who) 
 
 /// A group that goes takes its dead letters along: one that comes later under its name has none.
 void partition_leader_state::apply_group(const group_record& record) {
+  std::map<log_index, transfer_state> gone;
   if (record.action == group_action::remove) {
     partition_snapshot state;
     rules->snapshot(state);
@@ -152,6 +156,8 @@ void partition_leader_state::apply_group(const group_record& record) {
           letters.emplace_back(dead_letter_removed{args.partition, record.group, offset});
     if (!letters.empty())
       self->send(writer, atom::letters_v, std::move(letters));
+    if (const auto* transfers = rules->transfers_of(record.group))
+      gone = *transfers;
     if (filling) // what its consumers settled must not reach a later group of the same name
       std::erase_if(filling->record.groups,
                     [&](const auto& changes) { return changes.group == record.group; });
@@ -163,6 +169,8 @@ void partition_leader_state::apply_group(const group_record& record) {
   gauges->groups.look(rules->group_count());
   if (record.action == group_action::remove)
     gauges_of_groups.erase(record.group);
+  for (const auto& [begun, each] : gone)
+    transfer_gone(record.group, begun, each);
 }
 
 /// What was under way for messages before the place is over: nothing of it may reach a message that

@@ -84,6 +84,7 @@ void partition_leader_state::leads() {
   now_is = phase::leading;
   self->send(args.parent, atom::stored_v, args.partition, args.leading);
   commit(); // the epoch's start
+  carry_on();
 }
 
 std::optional<failure> partition_leader_state::refusal() const {
@@ -130,6 +131,8 @@ void partition_leader_state::stop_if_idle() {
   if (bytes_since_checkpoint > 0)
     return checkpoint();
   now_is = phase::ended;
+  end_transfers(
+      {ec::stopping, "the node is stopping; what has begun goes on when it starts again"});
   stopper.deliver(done{});
   self->quit();
 }
@@ -151,6 +154,7 @@ void partition_leader_state::step_down(const failure& why) {
       who.then(&told);
   }
   waits.clear();
+  end_transfers(told);
   send_answers();
   for (auto& [number, who] : settles) {
     who.outcome.why = told;
@@ -184,6 +188,8 @@ partition_leader(partition_leader_actor::stateful_pointer<partition_leader_state
   self->set_down_handler([&state](const caf::down_msg& down) {
     if (const auto found = state.consumer_of.find(down.source); found != state.consumer_of.end())
       state.leave(found->second, leaving::vanished);
+    else
+      state.courier_down(down);
   });
   state.start();
   return {
@@ -221,6 +227,16 @@ partition_leader(partition_leader_actor::stateful_pointer<partition_leader_state
       },
       [&state](atom::purge, const std::string& group, const std::vector<message_offset>& offsets) {
         return state.purge(group, offsets);
+      },
+      [&state](atom::transfer, const std::string& group, const std::vector<message_offset>& offsets,
+               const transfer_wish& wish) { return state.transfer(group, offsets, wish); },
+      [&state](atom::release, const std::string& group,
+               const std::vector<message_offset>& offsets) {
+        return state.release(group, offsets);
+      },
+      [&state](atom::transfers, const std::string& group) { return state.transfers(group); },
+      [&state](atom::carried, log_index begun, const carried& what) {
+        state.carried_out(begun, what);
       },
       [&state](atom::basis) -> caf::result<basis_ptr> {
         if (const auto why = state.refusal())

@@ -11,6 +11,7 @@
 #include "actors/rules/producers.hpp"
 #include "actors/rules/retention.hpp"
 
+#include <deque>
 #include <functional>
 #include <random>
 #include <set>
@@ -25,7 +26,7 @@ struct group_gauges {
   /// Somebody looks at the dead letters.
   void looked(const group_fill& now);
   limit_gauge ranges, waiting, behind, consumers;
-  standing_alarm held_back, unread, stuck, growing;
+  standing_alarm held_back, unread, in_doubt, stuck, growing;
   stuck_watch settling;
   growth_watch letters;
 
@@ -38,6 +39,24 @@ private:
 struct partition_gauges {
   partition_gauges(const alarm_way& to, const limits& bounds, const std::string& whose);
   limit_gauge requests, groups, producers, timed;
+};
+
+/// A call for a transfer: answered when it is known what became of each of its dead letters.
+struct transfer_question {
+  caf::typed_response_promise<redrive_result> answer;
+  redrive_result result;
+  std::size_t parcels = 0; ///< of which that is not known yet
+};
+using question_ptr = std::shared_ptr<transfer_question>;
+
+/// Dead letters that are to go to one partition in one batch, until their transfer begins.
+struct parcel {
+  std::string group;
+  partition_id target;
+  std::string topic;
+  std::vector<message_offset> letters;
+  std::string batch;
+  question_ptr asked_by;
 };
 
 struct partition_leader_state {
@@ -86,6 +105,15 @@ struct partition_leader_state {
   std::set<std::pair<std::string, message_offset>> moving;         ///< dead letters being redriven
   std::vector<message_offset>
       last_removed; ///< dead letters that the redrive applied last has removed
+  struct under_way {
+    courier_actor courier;
+    question_ptr asked_by{};   ///< none: the transfer was begun before this leader
+    failure why{ec::none, {}}; ///< why it ends, if not well
+  };
+  std::map<partition_id, std::deque<parcel>> parcels; ///< that wait for others to their target
+  std::set<partition_id> opening;                     ///< targets
+  std::map<log_index, under_way> couriers;            ///< by the entry that began the transfer
+  std::set<question_ptr> questions;
   /// What the seek applied last has done; none: its group was gone.
   std::optional<seek_result> last_seek;
   std::optional<proposal> filling; ///< waits for its dead letters' messages
@@ -202,9 +230,44 @@ struct partition_leader_state {
   caf::result<redrive_result> purge(const std::string& group,
                                     const std::vector<message_offset>& offsets);
   void append_redrive(const std::string& group, const std::vector<dead_letter>& letters,
-                      caf::typed_response_promise<redrive_result> answer);
+                      redrive_result result, caf::typed_response_promise<redrive_result> answer);
+  /// Those that nothing is under way for; they are `moving` from here on. The others are `left`.
+  [[nodiscard]] std::vector<message_offset>
+  take_free(const std::string& group, std::vector<message_offset> offsets, redrive_result& into);
   [[nodiscard]] partition_snapshot snapshot() const;
   [[nodiscard]] basis_ptr basis() const;
+
+  // ---- Transfers (leader_transfer.cpp)
+  // -------------------------------------------------------------
+  caf::result<redrive_result> transfer(const std::string& group,
+                                       const std::vector<message_offset>& offsets,
+                                       const transfer_wish& wish);
+  [[nodiscard]] std::optional<failure> no_room_for_transfer() const;
+  void read_for_transfer(const std::string& group, const std::vector<message_offset>& free,
+                         const transfer_wish& wish, const question_ptr& asked_by);
+  void make_parcels(const std::string& group, const std::vector<dead_letter>& letters,
+                    const topic_view& to, const transfer_wish& wish, const question_ptr& asked_by);
+  void enter_parcel(const std::string& group, const std::vector<dead_letter>& letters,
+                    const topic_view& to, std::uint32_t number, const question_ptr& asked_by);
+  void next_parcel(partition_id target);
+  void open_target(const parcel& p, const topic_view& found);
+  void begin_transfer(const parcel& p, const opened_here& opened);
+  void transfer_begun(const parcel& p, const transfer_state& what);
+  void leave(const parcel& p, const failure& why);
+  void fail(const parcel& p, const failure& why);
+  void answer_if_whole(const question_ptr& asked_by);
+  void carry(const std::string& group, log_index begun, const transfer_state& what,
+             std::string batch, question_ptr asked_by);
+  void carry_on();
+  void carried_out(log_index begun, const carried& what);
+  void apply_transfer(const entry& e);
+  void transfer_ended(const transfer_record& how, const transfer_state& was);
+  void transfer_gone(const std::string& group, log_index begun, const transfer_state& was);
+  void courier_down(const caf::down_msg& down);
+  void end_transfers(const failure& why);
+  caf::result<redrive_result> release(const std::string& group,
+                                      const std::vector<message_offset>& offsets);
+  [[nodiscard]] transfers_ptr transfers(const std::string& group) const;
 };
 
 } // namespace waybill

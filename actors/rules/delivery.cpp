@@ -304,6 +304,11 @@ void delivery::apply(const retention_record& r) {
   me.prune_addressed();
 }
 
+std::vector<message_offset> delivery::apply(const transfer_record& r, log_index at) {
+  auto* const member = impl_->find(r.group);
+  return member ? member->state.apply(r, at) : std::vector<message_offset>{};
+}
+
 void delivery::snapshot(partition_snapshot& into) const {
   into.groups.clear();
   for (const auto& [name, each] : impl_->groups)
@@ -376,7 +381,13 @@ std::optional<group_fill> delivery::fill_of(std::string_view group) const {
   fill.leased = leading.out_count();
   fill.due = fill.unsettled - leading.delayed_count();
   fill.dead_held = state.dead_held();
+  fill.in_doubt = state.in_doubt();
   return fill;
+}
+
+const std::map<log_index, transfer_state>* delivery::transfers_of(std::string_view group) const {
+  const auto* const member = impl_->find(group);
+  return member ? &member->state.transfers() : nullptr;
 }
 
 std::optional<group_policy> delivery::policy_of(std::string_view group) const {

@@ -113,6 +113,7 @@ struct group_fill {
   std::uint64_t due = 0;       ///< of these: ready, or with a consumer
   std::uint64_t leased = 0;    ///< of these: with a consumer
   std::uint64_t dead_held = 0;
+  std::uint64_t in_doubt = 0; ///< transfers
 };
 
 /// Which messages of a group are not simply ready or settled; for the audit.
@@ -144,10 +145,13 @@ public:
   std::vector<std::pair<std::string, message_offset>> apply(const delivery_record& r,
                                                             proposal_number own, const moment& now);
   /// Dead letters leave; when it sends back, `apply_messages` for the new offsets follows.
-  /// @returns those of `r.dead_letters` that were held (the others are passed over)
+  /// @returns those of `r.dead_letters` that were held (the others, and those that are on their way
+  /// to another partition, are passed over)
   std::vector<message_offset> apply(const redrive_record& r);
   /// Its places only move on: one that lies before where they are changes nothing.
   void apply(const retention_record& r);
+  /// `at`: the index of its entry. @returns the dead letters that leave
+  std::vector<message_offset> apply(const transfer_record& r, log_index at);
   /// Fills groups, addressed, settled_by_all, timed and kept_from of a snapshot.
   void snapshot(partition_snapshot& into) const;
   /// Offsets below `next` that some group has not settled, with no group all but settled_by_all,
@@ -235,6 +239,9 @@ public:
   /// What lies before was dropped or may go; none: messages stay until every group has settled
   /// them, and no longer.
   [[nodiscard]] std::optional<message_offset> kept_from() const;
+  /// A group's, by the index of the entry that began them; none: no such group.
+  [[nodiscard]] const std::map<log_index, transfer_state>*
+  transfers_of(std::string_view group) const;
   /// A policy as the group has it; none: no such group.
   [[nodiscard]] std::optional<group_policy> policy_of(std::string_view group) const;
 

@@ -26,8 +26,11 @@ group::group(const group_record& created, const offset_set& settled_by_all,
 
 group::group(const group_snapshot& from)
     : name_{from.group}, policy_{from.policy}, start_{from.start}, settled_{from.settled},
-      attempts_{from.attempts}, dead_letters_{from.dead_letters}, counts_{from.counts} {
+      attempts_{from.attempts}, dead_letters_{from.dead_letters},
+      transfers_{from.transfers}, counts_{from.counts} {
   settled_.add({message_offset{}, from.floor});
+  for (const auto& [begun, each] : transfers_)
+    locked_.insert(each.dead_letters.begin(), each.dead_letters.end());
 }
 
 group_snapshot group::snapshot() const {
@@ -42,6 +45,7 @@ group_snapshot group::snapshot() const {
   into.attempts = attempts_;
   into.dead_letters = dead_letters_;
   into.counts = counts_;
+  into.transfers = transfers_;
   return into;
 }
 
@@ -137,11 +141,47 @@ std::vector<message_offset> group::release(std::span<const message_offset> dead_
                                            fate what) {
   std::vector<message_offset> released;
   for (const auto each : dead_letters) {
-    if (dead_letters_.erase(each) == 1)
+    if (!locked_.contains(each) && dead_letters_.erase(each) == 1)
       released.push_back(each);
   }
   (what == fate::redriven ? counts_.redriven : counts_.purged) += released.size();
   return released;
+}
+
+void group::begin(const transfer_state& what, log_index at) {
+  const auto is_free = [this](message_offset each) {
+    return dead_letters_.contains(each) && !locked_.contains(each);
+  };
+  if (what.dead_letters.empty() || !std::ranges::all_of(what.dead_letters, is_free))
+    return;
+  transfers_.emplace(at, what);
+  locked_.insert(what.dead_letters.begin(), what.dead_letters.end());
+}
+
+std::vector<message_offset> group::apply(const transfer_record& r, log_index at) {
+  if (r.action == transfer_action::begin) {
+    begin(r.what, at);
+    return {};
+  }
+  const auto found = transfers_.find(r.begun);
+  if (found == transfers_.end())
+    return {};
+  if (r.action == transfer_action::doubt) {
+    found->second.doubt = r.reason;
+    return {};
+  }
+  const auto letters = std::move(found->second.dead_letters);
+  transfers_.erase(found);
+  for (const auto each : letters)
+    locked_.erase(each);
+  if (r.action == transfer_action::abandon)
+    return {};
+  return release(letters, fate::redriven);
+}
+
+std::uint64_t group::in_doubt() const {
+  return static_cast<std::uint64_t>(std::ranges::count_if(
+      transfers_, [](const auto& each) { return each.second.doubt.has_value(); }));
 }
 
 std::uint64_t group::settled_ranges() const {

@@ -8,6 +8,7 @@
 #include "storage/types.hpp"
 
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,7 +24,8 @@ enum class effect : std::uint8_t { none, changed };
 
 /// Invariants: `settled` holds every offset below the start; `attempts` names unsettled messages
 /// only; arrived + reopened = acked + for_others + dead + skipped + dropped_unread + unsettled,
-/// where what was redriven or purged is part of `dead`.
+/// where what was redriven or purged is part of `dead`; what is locked by a transfer is held, and
+/// by one alone.
 class group {
 public:
   /// A new group: `settled_by_all` may be dropped, and `addressed` to others is not its own.
@@ -48,8 +50,12 @@ public:
   /// Retention takes what lies before `end`, which is not beyond the log.
   void drop(message_offset end);
   enum class fate : std::uint8_t { redriven, purged };
-  /// @returns those that were held
+  /// @returns those that were held, and are on their way nowhere
   std::vector<message_offset> release(std::span<const message_offset> dead_letters, fate what);
+  /// A transfer that begins locks its dead letters; all of them or, where one is not held or is
+  /// locked, none, and there is no such transfer. One that goes on or ends must be there.
+  /// @param at the index of the record's entry @returns the dead letters that leave
+  std::vector<message_offset> apply(const transfer_record& r, log_index at);
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] const group_policy& policy() const noexcept { return policy_; }
@@ -63,16 +69,25 @@ public:
   }
   [[nodiscard]] const group_counts& counts() const noexcept { return counts_; }
   [[nodiscard]] std::uint64_t dead_held() const noexcept { return dead_letters_.size(); }
+  /// By the index of the entry that began them.
+  [[nodiscard]] const std::map<log_index, transfer_state>& transfers() const noexcept {
+    return transfers_;
+  }
+  /// Of them: those of which nobody knows whether they arrived.
+  [[nodiscard]] std::uint64_t in_doubt() const;
   /// Messages below `next` that are not settled.
   [[nodiscard]] std::uint64_t unsettled(message_offset next) const;
 
 private:
+  void begin(const transfer_state& what, log_index at);
   std::string name_;
   group_policy policy_;
   message_offset start_;
   offset_set settled_;
   std::map<message_offset, attempts_state> attempts_;
   std::map<message_offset, wall_time> dead_letters_;
+  std::map<log_index, transfer_state> transfers_;
+  std::set<message_offset> locked_; ///< the dead letters of all transfers
   group_counts counts_;
 };
 

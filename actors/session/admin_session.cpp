@@ -233,25 +233,34 @@ struct admin_session_state {
     with_topic(call, what.topic, [this, call, what](const topic_view& found) {
       if (what.partition >= found.partitions.size())
         return answer(call, no_partition(found, what.partition));
-      read_letters(call, {found.id, what.partition}, found.partitions[what.partition].leader, what);
+      const partition_id id{found.id, what.partition};
+      const auto& leader = found.partitions[what.partition].leader;
+      if (!leader) // they are in the store all the same
+        return read_letters(call, id, leader, what, nullptr);
+      self->request(leader, patience(), atom::transfers_v, what.group)
+          .then(
+              [this, call, id, leader, what](const transfers_ptr& transfers) {
+                read_letters(call, id, leader, what, transfers);
+              },
+              [this, call](const caf::error& why) { refuse(call, why); });
     });
   }
 
   /// Behind what the writer still has to write: a letter that was just made is in the list.
   void read_letters(call_id call, partition_id partition, const partition_leader_actor& leader,
-                    const list_letters_call& what) {
+                    const list_letters_call& what, const transfers_ptr& transfers) {
     const auto writer = find_role<storage_writer_actor>(self->system(), role::storage_writer);
     const auto reader = find_role<storage_reader_actor>(self->system(), role::storage_reader);
     const auto most = std::clamp(what.most, std::uint32_t{1}, letters_max);
     const auto failed = [this, call](const caf::error& why) { refuse(call, why); };
     self->request(writer, patience(), atom::record_v, record_list{})
         .then(
-            [this, call, reader, leader, partition, what, most, failed](done) {
+            [this, call, reader, leader, partition, what, most, failed, transfers](done) {
               self->request(reader, patience(), atom::letters_v, partition, what.group, what.from,
                             most)
                   .then(
-                      [this, call, leader, what](const letter_list& letters) {
-                        letters_page page{letters, what.from, !letters->empty()};
+                      [this, call, leader, what, transfers](const letter_list& letters) {
+                        letters_page page{letters, what.from, !letters->empty(), transfers};
                         if (page.more)
                           page.next = message_offset{letters->back().offset.value + 1};
                         answer(call, page);
@@ -268,16 +277,21 @@ struct admin_session_state {
       return answer(call, failure{ec::bad_argument, "more than 1,000 dead letters in one call"});
     with_leader(call, what.topic, what.partition,
                 [this, call, what](partition_id, const partition_leader_actor& leader) {
-                  const auto took = [this, call](const redrive_result& result) {
-                    answer(call, result);
+                  const auto ask = [&](auto what_to_do, auto... more) {
+                    self->request(leader, patience(), what_to_do, what.group, what.offsets, more...)
+                        .then([this, call](const redrive_result& result) { answer(call, result); },
+                              [this, call](const caf::error& why) { refuse(call, why); });
                   };
-                  const auto failed = [this, call](const caf::error& why) { refuse(call, why); };
-                  if (what.purge)
-                    self->request(leader, patience(), atom::purge_v, what.group, what.offsets)
-                        .then(took, failed);
-                  else
-                    self->request(leader, patience(), atom::redrive_v, what.group, what.offsets)
-                        .then(took, failed);
+                  switch (what.what) {
+                  case letters_action::redrive:
+                    return ask(atom::redrive_v);
+                  case letters_action::purge:
+                    return ask(atom::purge_v);
+                  case letters_action::transfer:
+                    return ask(atom::transfer_v, what.to);
+                  case letters_action::release:
+                    return ask(atom::release_v);
+                  }
                 });
   }
 

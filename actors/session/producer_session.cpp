@@ -58,6 +58,10 @@ struct producer_session_state {
         return refuse({ec::bad_name, "\"" + each +
                                          "\" is no name: 1 to 128 of a-z A-Z 0-9 . _ -, "
                                          "not beginning with a dot"});
+    if (is_transfer_producer(args.producer.name))
+      return refuse({ec::not_allowed, "\"" + args.producer.name +
+                                          "\" is a name under which nodes redrive dead letters: "
+                                          "choose another"});
     look_up_topic(self, args.node, topic_name(),
                   [this](const topic_ptr& found, const failure* why) {
                     if (why)

@@ -1,6 +1,5 @@
 // `waybill dlq`: the dead letters of a group: list, show, redrive, purge.
-#include "apps/waybill/letter_choice.hpp"
-#include "apps/waybill/letter_id.hpp"
+#include "apps/waybill/letter_moves.hpp"
 
 #include "apps/waybill/command.hpp"
 #include "apps/waybill/message_text.hpp"
@@ -9,30 +8,19 @@
 #include "apps/waybill/table.hpp"
 #include "apps/waybill/text.hpp"
 
-#include <atomic>
+#include <algorithm>
 #include <limits>
-#include <map>
-#include <thread>
 
 namespace waybill::cli {
 
 namespace {
 
-// What one call of the contract takes (net/waybill.capnp, redriveDeadLetters).
-constexpr std::size_t page_letters = 1'000;
-constexpr std::size_t page_bytes = 4u << 20;
-
-struct settings {
-  std::string topic, group;
-  std::vector<std::string> ids;
-  letter_choice choice;
-  bool all = false, yes = false, dry_run = false;
-  std::optional<std::uint64_t> rate; ///< messages a second
-  std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
-};
-
-using moved_page = redriven (client::*)(const std::string&, const std::string&, std::uint32_t,
-                                        std::span<const message_offset>);
+using dlq::chosen_ids;
+using dlq::move_letters;
+using dlq::moved_page;
+using dlq::must_exist;
+using dlq::now;
+using dlq::settings;
 
 json letter_json(const settings& s, const dead_letter_info& d) {
   json object{{"id", message_id(s.topic, d.partition, d.offset)},
@@ -44,23 +32,16 @@ json letter_json(const settings& s, const dead_letter_info& d) {
               {"first_delivered", iso_time(d.first_delivered)},
               {"died", iso_time(d.died)},
               {"bytes", d.bytes}};
+  if (!d.transfer.empty())
+    object["transfer"] = {{"state", d.transfer}, {"to", d.transfer_to}, {"why", d.transfer_why}};
   return object;
 }
 
-std::vector<letter_id> chosen_ids(const settings& s) {
-  std::vector<letter_id> chosen;
-  for (const auto& text : s.ids) {
-    const auto id = parse_letter_id(text, s.topic);
-    if (!id)
-      throw usage_error{"`" + text + "` is no message of topic " + s.topic +
-                        ": write TOPIC/PARTITION/OFFSET or PARTITION/OFFSET."};
-    chosen.push_back(*id);
-  }
-  return chosen;
-}
-
-wall_time now() {
-  return std::chrono::time_point_cast<milliseconds>(std::chrono::system_clock::now());
+/// That it is on its way elsewhere, and where to.
+std::string transfer_text(const dead_letter_info& d) {
+  if (d.transfer.empty())
+    return "";
+  return (d.transfer == "in-doubt" ? "in doubt: " : "to ") + printable(d.transfer_to, 160);
 }
 
 /// Calls `each` for every dead letter that is chosen and there now, by partition; it returns false
@@ -79,11 +60,6 @@ void for_each_letter(client& depot, const settings& s,
   }
 }
 
-/// Nothing is found of a group that does not exist either: a name that is mistyped is an error.
-void must_exist(client& depot, const settings& s) {
-  [[maybe_unused]] const auto group = find_group(depot, s.topic, s.group);
-}
-
 status list(context& c, const settings& s) {
   client depot = c.connect();
   table t{{{"ID"},
@@ -92,6 +68,7 @@ status list(context& c, const settings& s) {
            {"DIED"},
            {"BYTES", align::right},
            {"CONSUMER"},
+           {"TRANSFER"},
            {"REASON"}}};
   std::uint64_t count = 0;
   bool more = false;
@@ -105,7 +82,7 @@ status list(context& c, const settings& s) {
       print(json_line(letter_json(s, d)));
     else
       t.add({message_id(s.topic, d.partition, d.offset), d.why, grouped(d.attempts),
-             iso_time(d.died), grouped(d.bytes), printable(d.consumer, 40),
+             iso_time(d.died), grouped(d.bytes), printable(d.consumer, 40), transfer_text(d),
              printable(d.reason, 80)});
     return !stop_signal::requested();
   });
@@ -125,6 +102,9 @@ std::string letter_text(const settings& s, const dead_letter_info& d) {
                      printable(d.consumer, 200) + "\n" + "Published " + iso_time(d.published) +
                      "\n" + "First     " + iso_time(d.first_delivered) + "\n" + "Died      " +
                      iso_time(d.died) + "\n" + "Key       " + printable(d.key, 1'000) + "\n";
+  if (!d.transfer.empty())
+    text += "Transfer  " + transfer_text(d) +
+            (d.transfer_why.empty() ? "" : ": " + printable(d.transfer_why, 1'000)) + "\n";
   for (const auto& [name, value] : d.headers)
     text += "Header    " + printable(name, 200) + " = " + printable(value, 1'000) + "\n";
   return text + "Bytes     " + grouped(d.bytes) + "\n\n" + printable(d.body, 100'000) + "\n";
@@ -160,154 +140,67 @@ status show(context& c, const settings& s) {
   return missing == 0 ? status::done : status::failed;
 }
 
-/// Moves dead letters away in pages, and tells what went where.
-class move_run {
-public:
-  move_run(context& c, const settings& s, moved_page how, std::string done_word)
-      : c_{c}, s_{s}, how_{how}, done_word_{std::move(done_word)} {}
-
-  status run(client& depot) {
-    {
-      const progress shown{c_.err, [this] {
-                             return progress_text({moved_, "dead letter", 0, -1});
-                           }};
-      if (s_.ids.empty())
-        move_all(depot);
-      else
-        move_chosen(depot);
-    }
-    if (c_.json_wanted)
-      print(
-          json_line({{"moved", moved_.load()}, {"not_found", missing_}, {"dry_run", s_.dry_run}}));
-    else
-      c_.err.note(counted(moved_, "dead letter") + (s_.dry_run ? " would be " : " ") + done_word_ +
-                  (missing_ > 0 ? ", " + grouped(missing_) + " not found (any more)." : "."));
-    return missing_ == 0 && !stop_signal::requested() ? status::done : status::failed;
-  }
-
-private:
-  void move_chosen(client& depot) {
-    std::map<std::uint32_t, std::vector<message_offset>> by_partition;
-    for (const auto& id : chosen_ids(s_))
-      by_partition[id.partition].push_back(id.offset);
-    for (auto& [partition, offsets] : by_partition) {
-      std::ranges::sort(offsets);
-      offsets.erase(std::unique(offsets.begin(), offsets.end()), offsets.end());
-      // One at a time when they are named: nobody has said how large they are.
-      for (const auto& offset : offsets)
-        missing_ += 1 - move_page(depot, partition, {&offset, 1});
-    }
-  }
-
-  /// All that are chosen. What dies while this runs is left for the next run: otherwise a message
-  /// that kills every consumer would keep it going for ever.
-  void move_all(client& depot) {
-    for (const auto& p : depot.describe_topic(s_.topic).partitions) {
-      message_offset from{0};
-      std::vector<message_offset> page;
-      do {
-        page = next_page(depot, p.number, from, p.next_offset);
-        if (page.empty())
-          break;
-        from = message_offset{page.back().value + 1};
-        pace(page.size());
-        if (stop_signal::requested())
-          return;
-        move_page(depot, p.number, page);
-      } while (!stop_signal::requested());
-    }
-  }
-
-  std::vector<message_offset> next_page(client& depot, std::uint32_t partition, message_offset from,
-                                        message_offset end) const {
-    std::vector<message_offset> page;
-    std::size_t bytes = 0;
-    // Ten pages a second at the most, so that a rate is kept evenly.
-    const auto most =
-        s_.rate ? std::clamp<std::size_t>(*s_.rate / 10, 1, page_letters) : page_letters;
-    depot.list_dead_letters(
-        s_.topic, s_.group, partition, from, s_.choice.wants_bodies(),
-        [&](const dead_letter_info& d) {
-          const std::size_t size = d.bytes + 256; // the framing of one letter, rounded up
-          if (d.offset >= end || page.size() >= most ||
-              (!page.empty() && bytes + size > page_bytes) || stop_signal::requested())
-            return false;
-          if (!s_.choice.matches(d, began_))
-            return true;
-          bytes += size;
-          page.push_back(d.offset);
-          return true;
-        });
-    return page;
-  }
-
-  /// Waits until so many more are within the rate that was asked for.
-  void pace(std::size_t more) {
-    if (!s_.rate)
-      return;
-    const auto due =
-        start_ + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(
-                     static_cast<double>(paced_) / static_cast<double>(*s_.rate)));
-    paced_ += more;
-    for (auto left = due - clock::now(); left > clock::duration{} && !stop_signal::requested();
-         left = due - clock::now())
-      std::this_thread::sleep_for(std::min<clock::duration>(left, milliseconds{100}));
-  }
-
-  std::size_t tell_page(std::uint32_t partition, std::span<const message_offset> page) {
-    std::string lines;
-    for (const auto offset : page) {
-      const auto from = message_id(s_.topic, partition, offset);
-      lines += c_.json_wanted ? json_line({{"from", from}, {"to", nullptr}})
-                              : from + " would be " + done_word_ + "\n";
-    }
-    moved_ += page.size();
-    print(lines);
-    return page.size();
-  }
-
-  std::size_t move_page(client& depot, std::uint32_t partition,
-                        std::span<const message_offset> page) {
-    if (s_.dry_run)
-      return tell_page(partition, page);
-    const auto done = (depot.*how_)(s_.topic, s_.group, partition, page);
-    std::string lines;
-    for (const auto& [old_offset, new_offset] : done.moved) {
-      const auto from = message_id(s_.topic, partition, old_offset);
-      const auto to = new_offset ? message_id(s_.topic, partition, *new_offset) : std::string{};
-      if (c_.json_wanted)
-        lines += json_line({{"from", from}, {"to", new_offset ? json(to) : json()}});
-      else
-        lines += from + (new_offset ? " -> " + to : " " + done_word_) + "\n";
-    }
-    moved_ += done.moved.size();
-    print(lines);
-    return done.moved.size();
-  }
-
-  context& c_;
-  const settings& s_;
-  moved_page how_;
-  std::string done_word_;
-  using clock = std::chrono::steady_clock;
-  const wall_time began_ = now();
-  const clock::time_point start_ = clock::now();
-  std::uint64_t paced_ = 0;
-  std::atomic<std::uint64_t> moved_ = 0; // read by the progress thread
-  std::uint64_t missing_ = 0;
-};
-
 void check_choice(const settings& s) {
   if (s.all + !s.ids.empty() + s.choice.is_set() != 1)
     throw usage_error{"Name the dead letters, or choose them by --why, --reason, --since or --key, "
                       "or say --all."};
 }
 
+std::vector<std::pair<message_offset, std::string>> to_group(const settings& s,
+                                                             const redriven& done) {
+  std::vector<std::pair<message_offset, std::string>> moved;
+  for (const auto& [old_offset, new_offset] : done.moved)
+    moved.emplace_back(old_offset,
+                       new_offset ? message_id(s.topic, done.partition, *new_offset) : "");
+  return moved;
+}
+
+moved_page redrive_page(client& depot, const settings& s, std::uint32_t partition,
+                        std::span<const message_offset> page) {
+  if (!s.to) {
+    auto done = depot.redrive_dead_letters(s.topic, s.group, partition, page);
+    return {to_group(s, done), std::move(done.left)};
+  }
+  auto done =
+      depot.transfer_dead_letters(s.topic, s.group, partition, page, s.to->topic, s.to->partition);
+  moved_page result{{}, std::move(done.left)};
+  for (const auto& each : done.moved)
+    result.moved.emplace_back(each.from, message_id(s.to->topic, each.to_partition, each.to));
+  return result;
+}
+
+/// Those that are in doubt together are so as one batch, and go on as one.
+moved_page redrive_again(client& depot, const settings& s, std::uint32_t partition,
+                         std::span<const message_offset> page) {
+  auto all = depot.release_dead_letters(s.topic, s.group, partition, page);
+  all.insert(all.end(), page.begin(), page.end());
+  std::ranges::sort(all);
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return redrive_page(depot, s, partition, all);
+}
+
+moved_page give_up(client& depot, const settings& s, std::uint32_t partition,
+                   std::span<const message_offset> page) {
+  moved_page result;
+  for (const auto each : depot.release_dead_letters(s.topic, s.group, partition, page))
+    result.moved.emplace_back(each, "");
+  return result;
+}
+
 status redrive(context& c, const settings& s) {
   check_choice(s);
+  if (s.give_up && (s.to || s.again))
+    throw usage_error{"--give-up sends nothing: leave out --to and --again."};
   client depot = c.connect();
   must_exist(depot, s);
-  return move_run{c, s, &client::redrive_dead_letters, "sent back to the group"}.run(depot);
+  const auto how = s.give_up ? give_up : s.again ? redrive_again : redrive_page;
+  return move_letters(
+      c, depot, s,
+      [&s, how](client& to, std::uint32_t partition, std::span<const message_offset> page) {
+        return how(to, s, partition, page);
+      },
+      s.give_up ? "given up"
+                : "sent " + (s.to ? "to topic " + s.to->topic : std::string{"back to the group"}));
 }
 
 status purge(context& c, const settings& s) {
@@ -321,7 +214,13 @@ status purge(context& c, const settings& s) {
       !confirmed_by_user(what + " of group " + s.group + " of topic " + s.topic +
                          " will be gone for good."))
     throw client_error{{ec::not_allowed, "Nothing was purged."}};
-  return move_run{c, s, &client::purge_dead_letters, "purged"}.run(depot);
+  return move_letters(
+      c, depot, s,
+      [&s](client& from, std::uint32_t partition, std::span<const message_offset> page) {
+        auto done = from.purge_dead_letters(s.topic, s.group, partition, page);
+        return moved_page{to_group(s, done), std::move(done.left)};
+      },
+      "purged");
 }
 
 void add_choice(CLI::App& command, letter_choice& choice) {
@@ -383,18 +282,39 @@ void add_dlq_commands(CLI::App& app, context& c) {
   one->callback([s, &c] { c.run = [s, &c] { return show(c, *s); }; });
 
   auto* back =
-      add(*dlq, "redrive", "Send dead letters back to their group; prints what went where", *s);
+      add(*dlq, "redrive",
+          "Send dead letters back to their group, or elsewhere; prints what went where", *s);
   add_moving(*back, *s);
+  back->add_option_function<std::string>(
+          "--to",
+          [s](const std::string& text) {
+            s->to = parse_redrive_target(text);
+            if (!s->to)
+              throw CLI::ValidationError{"--to", "`" + text +
+                                                     "` is no place: write TOPIC or "
+                                                     "TOPIC/PARTITION"};
+          },
+          "To this topic instead, for all of its groups; without a partition each by its key")
+      ->type_name("TOPIC[/PARTITION]");
+  back->add_flag("--again", s->again,
+                 "Those that are in doubt: send them once more, though they may have arrived");
+  back->add_flag("--give-up", s->give_up,
+                 "Those that are in doubt: no longer on their way, ordinary dead letters again");
   back->add_option("--rate", s->rate, "So many messages a second at the most")
       ->type_name("N")
       ->check(whole_number(1, 1'000'000));
   back->footer(
       "They get new offsets and keep their first id in the header waybill-original-id. What dies\n"
-      "after the command has begun is left for the next one.\n"
+      "after the command has begun is left for the next one. With --to, one of which nobody knows\n"
+      "whether it arrived (the target has forgotten) stays, `in doubt`: look for its id there, in\n"
+      "the header waybill-redriven-from; then --again, or --give-up and purge it. Named by its "
+      "id,\n"
+      "one that is under way can be given up too; a batch goes on, or stays, as a whole.\n"
       "Examples: waybill dlq redrive orders --group billing --all\n"
       "          waybill dlq redrive orders --group billing --reason 'card declined' --since 2h "
       "--dry-run\n"
-      "          waybill dlq redrive orders --group billing --key order-17 --rate 100");
+      "          waybill dlq redrive orders --group billing --key order-17 --rate 100\n"
+      "          waybill dlq redrive orders --group billing --why expired --to late-orders");
   back->callback([s, &c] { c.run = [s, &c] { return redrive(c, *s); }; });
 
   auto* gone = add(*dlq, "purge", "Delete dead letters for good; asks", *s);

@@ -20,9 +20,6 @@ using client_parts::to_time;
 
 namespace {
 
-constexpr std::uint32_t page_letters = 1'000; ///< the contract's bound
-constexpr std::size_t offsets_of_a_call = 1'000;
-
 admin_answer<void> read_done(wire::Done::Reader done) {
   switch (done.which()) {
   case wire::Done::OK:
@@ -127,70 +124,6 @@ void check_policy(const policy_change& change) {
     refuse("the factor of the delays is 1 or more");
   if (change.jitter && !(*change.jitter >= 0 && *change.jitter <= 1))
     refuse("the jitter is a share, from 0 to 1");
-}
-
-result<dead_letter_info> to_dead_letter(wire::DeadLetterInfo::Reader from) {
-  dead_letter_info d;
-  d.partition = from.getPartition();
-  d.offset = message_offset{from.getOffset()};
-  d.attempts = from.getAttempts();
-  d.why = to_text(from.getWhy());
-  d.reason = to_text(from.getReason());
-  d.consumer = to_text(from.getConsumer());
-  d.first_delivered = to_time(from.getFirstDelivered());
-  d.published = to_time(from.getPublished());
-  d.died = to_time(from.getDied());
-  d.bytes = from.getBytes();
-  const auto bytes = from.getMessage();
-  if (bytes.size() == 0)
-    return d;
-  auto content = client_parts::read_single(bytes);
-  if (!content)
-    return content.error();
-  d.key = std::move(content->key);
-  d.headers = std::move(content->content_headers);
-  d.body = std::move(content->body);
-  return d;
-}
-
-struct letters_page {
-  std::vector<dead_letter_info> letters;
-  std::uint64_t next = 0;
-  bool more = false;
-};
-
-admin_answer<letters_page> read_letters(wire::DeadLettersOutcome::Reader outcome) {
-  if (outcome.which() == wire::DeadLettersOutcome::ERROR)
-    return refusal<letters_page>(outcome.getError());
-  if (outcome.which() != wire::DeadLettersOutcome::OK)
-    return strange<letters_page>();
-  letters_page page;
-  page.next = outcome.getOk().getNext();
-  page.more = outcome.getOk().getMore();
-  for (const auto each : outcome.getOk().getLetters()) {
-    auto letter = to_dead_letter(each);
-    if (!letter)
-      return {letter.error(), false};
-    page.letters.push_back(*std::move(letter));
-  }
-  return {std::move(page), false};
-}
-
-admin_answer<redriven> read_redriven(wire::RedriveOutcome::Reader outcome,
-                                     std::uint32_t partition) {
-  if (outcome.which() == wire::RedriveOutcome::ERROR)
-    return refusal<redriven>(outcome.getError());
-  if (outcome.which() != wire::RedriveOutcome::OK)
-    return strange<redriven>();
-  redriven r;
-  r.partition = partition;
-  const auto removed = outcome.getOk().getRemoved();
-  const auto offsets = outcome.getOk().getOffsets();
-  for (unsigned i = 0; i < removed.size(); ++i)
-    r.moved.emplace_back(message_offset{removed[i]}, i < offsets.size()
-                                                         ? std::optional{message_offset{offsets[i]}}
-                                                         : std::nullopt);
-  return {std::move(r), false};
 }
 
 partition_books to_books(wire::PartitionBooks::Reader from) {
@@ -372,92 +305,6 @@ void client::delete_group(const std::string& topic, const std::string& group) {
                  return forgive(read_done(done), was_asked, ec::unknown_group);
                });
              });
-}
-
-// ---- dead letters -----------------------------------------------------------------------------
-
-void client::list_dead_letters(const std::string& topic, const std::string& group,
-                               std::uint32_t partition, message_offset from, bool with_bodies,
-                               const std::function<bool(const dead_letter_info&)>& page) {
-  for (auto at = from.value;;) {
-    const auto letters = call<letters_page>(
-        impl_->core, "list_dead_letters",
-        [topic, group, partition, at, with_bodies](wire::Session::Client session, bool) {
-          auto request = session.listDeadLettersRequest();
-          request.setTopic(topic);
-          request.setGroup(group);
-          request.setPartition(partition);
-          request.setFrom(at);
-          request.setMost(page_letters);
-          request.setWithBodies(with_bodies);
-          return asked<letters_page>(std::move(request), read_letters);
-        });
-    for (const auto& each : letters.letters)
-      if (!page(each))
-        return;
-    if (!letters.more)
-      return;
-    if (letters.next <= at)
-      throw client_error{{ec::internal, "the node's list of dead letters does not go on: it says "
-                                        "there are more, and where it was"}};
-    at = letters.next;
-  }
-}
-
-namespace {
-
-/// In calls of at most `offsets_of_a_call`.
-template <class MakeRequest>
-redriven move_letters(const std::shared_ptr<client_parts::core>& core, const char* what,
-                      std::uint32_t partition, std::span<const message_offset> offsets,
-                      MakeRequest make) {
-  redriven all;
-  all.partition = partition;
-  while (!offsets.empty()) {
-    const auto count = std::min(offsets.size(), offsets_of_a_call);
-    const std::vector<message_offset> now(offsets.begin(),
-                                          offsets.begin() + static_cast<std::ptrdiff_t>(count));
-    offsets = offsets.subspan(count);
-    auto moved = call<redriven>(core, what, [&](wire::Session::Client session, bool) {
-      auto request = make(session);
-      auto list = request.initOffsets(static_cast<unsigned>(now.size()));
-      for (unsigned i = 0; i < list.size(); ++i)
-        list.set(i, now[i].value);
-      return asked<redriven>(std::move(request), [partition](wire::RedriveOutcome::Reader o) {
-        return read_redriven(o, partition);
-      });
-    });
-    std::ranges::move(moved.moved, std::back_inserter(all.moved));
-  }
-  return all;
-}
-
-} // namespace
-
-redriven client::redrive_dead_letters(const std::string& topic, const std::string& group,
-                                      std::uint32_t partition,
-                                      std::span<const message_offset> offsets) {
-  return move_letters(impl_->core, "redrive_dead_letters", partition, offsets,
-                      [&](wire::Session::Client session) {
-                        auto request = session.redriveDeadLettersRequest();
-                        request.setTopic(topic);
-                        request.setGroup(group);
-                        request.setPartition(partition);
-                        return request;
-                      });
-}
-
-redriven client::purge_dead_letters(const std::string& topic, const std::string& group,
-                                    std::uint32_t partition,
-                                    std::span<const message_offset> offsets) {
-  return move_letters(impl_->core, "purge_dead_letters", partition, offsets,
-                      [&](wire::Session::Client session) {
-                        auto request = session.purgeDeadLettersRequest();
-                        request.setTopic(topic);
-                        request.setGroup(group);
-                        request.setPartition(partition);
-                        return request;
-                      });
 }
 
 // ---- proof ------------------------------------------------------------------------------------

@@ -286,11 +286,32 @@ struct dead_letter_info {
   waybill::headers headers;
   std::string body;        ///< empty unless asked for
   std::uint32_t bytes = 0; ///< of key, headers and body
+  /// On its way to another partition: "under-way", "in-doubt" (nobody knows whether it arrived, and
+  /// a person decides), or empty.
+  std::string transfer;
+  std::string transfer_to;  ///< `topic/partition`
+  std::string transfer_why; ///< in doubt: why
+};
+/// A dead letter that stays one, and why.
+struct letter_left {
+  message_offset offset;
+  failure why;
 };
 struct redriven {
   std::uint32_t partition = 0;
   std::vector<std::pair<message_offset, std::optional<message_offset>>>
       moved; ///< old; new if redriven
+  std::vector<letter_left> left;
+};
+/// Dead letters of one partition that went to another topic or partition.
+struct transferred {
+  struct moved_letter {
+    message_offset from;
+    std::uint32_t to_partition = 0;
+    message_offset to;
+  };
+  std::vector<moved_letter> moved;
+  std::vector<letter_left> left;
 };
 struct group_books {
   std::string group;
@@ -386,6 +407,21 @@ public:
                                 std::uint32_t partition, std::span<const message_offset> offsets);
   redriven purge_dead_letters(const std::string& topic, const std::string& group,
                               std::uint32_t partition, std::span<const message_offset> offsets);
+  /// To `to_topic`, as messages for all of its groups; without a partition each by its key. Answers
+  /// when it is known what became of each. None is lost and none arrives twice; a call without an
+  /// answer goes on all the same, and is repeated: what it had moved by then is passed over, so
+  /// that where that went is in the messages' headers alone.
+  transferred transfer_dead_letters(const std::string& topic, const std::string& group,
+                                    std::uint32_t partition,
+                                    std::span<const message_offset> offsets,
+                                    const std::string& to_topic,
+                                    std::optional<std::uint32_t> to_partition = {});
+  /// Gives up the transfers that these are in: all of their dead letters, the ones answered, are
+  /// ordinary ones again, whether or not they arrived.
+  std::vector<message_offset> release_dead_letters(const std::string& topic,
+                                                   const std::string& group,
+                                                   std::uint32_t partition,
+                                                   std::span<const message_offset> offsets);
   partition_books audit(const std::string& topic, std::uint32_t partition);
   verification verify(const receipt& r);
   alarm_list alarms();

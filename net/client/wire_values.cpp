@@ -8,7 +8,7 @@ namespace {
 
 ec to_code(wire::ErrorCode code) {
   const auto number = static_cast<std::uint16_t>(code);
-  if (number == 0 || number > static_cast<std::uint16_t>(ec::extension_failed))
+  if (number == 0 || number > static_cast<std::uint16_t>(ec::in_doubt))
     return ec::internal; // a newer node's code, or nonsense: the detail has to do
   return static_cast<ec>(number);
 }

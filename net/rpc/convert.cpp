@@ -111,6 +111,12 @@ void put(wire::DeadLetterInfo::Builder to, std::uint32_t partition, const dead_l
   if (with_body)
     to.setMessage(data_of(from.message));
 }
+void put(wire::DeadLetterInfo::Builder to, const letter_transfer& from) {
+  to.setTransfer(from.doubt ? "in-doubt" : "under-way");
+  to.setTransferTo(text(from.to));
+  if (from.doubt)
+    to.setTransferWhy(text(*from.doubt));
+}
 
 void put(wire::NodeStats::Builder to, const node_figures& from) {
   to.setProcess(from.used.process);
@@ -266,6 +272,10 @@ void write(wire::DeadLettersOutcome::Builder to, const client_answer& from, std:
   auto list = ok.initLetters(static_cast<kj::uint>(found->letters->size()));
   for (kj::uint i = 0; i < list.size(); ++i)
     put(list[i], partition, (*found->letters)[i], with_bodies);
+  for (kj::uint i = 0; found->transfers && i < list.size(); ++i)
+    if (const auto at = found->transfers->find((*found->letters)[i].offset);
+        at != found->transfers->end())
+      put(list[i], at->second);
   ok.setNext(found->next.value);
   ok.setMore(found->more);
 }
@@ -291,6 +301,14 @@ void write(wire::RedriveOutcome::Builder to, const client_answer& from) {
   auto offsets = ok.initOffsets(static_cast<kj::uint>(found->offsets.size()));
   for (kj::uint i = 0; i < offsets.size(); ++i)
     offsets.set(i, found->offsets[i].value);
+  auto partitions = ok.initPartitions(static_cast<kj::uint>(found->partitions.size()));
+  for (kj::uint i = 0; i < partitions.size(); ++i)
+    partitions.set(i, found->partitions[i]);
+  auto left = ok.initLeft(static_cast<kj::uint>(found->left.size()));
+  for (kj::uint i = 0; i < left.size(); ++i) {
+    left[i].setOffset(found->left[i].first.value);
+    write(left[i].initError(), found->left[i].second);
+  }
 }
 
 void write(wire::AuditOutcome::Builder to, const client_answer& from) {

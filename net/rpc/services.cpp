@@ -305,10 +305,21 @@ public:
         });
   }
   kj::Promise<void> redriveDeadLetters(RedriveDeadLettersContext context) override {
-    return redrive(context, false);
+    return redrive(context, letters_action::redrive);
   }
   kj::Promise<void> purgeDeadLetters(PurgeDeadLettersContext context) override {
-    return redrive(context, true);
+    return redrive(context, letters_action::purge);
+  }
+  kj::Promise<void> transferDeadLetters(TransferDeadLettersContext context) override {
+    const auto params = context.getParams();
+    transfer_wish to{read(params.getToTopic()), {}};
+    if (params.getToPartition() >= 0) // one that no topic has is refused as that
+      to.partition = static_cast<std::uint32_t>(std::min<std::int64_t>(
+          params.getToPartition(), std::numeric_limits<std::int32_t>::max()));
+    return redrive(context, letters_action::transfer, std::move(to));
+  }
+  kj::Promise<void> releaseDeadLetters(ReleaseDeadLettersContext context) override {
+    return redrive(context, letters_action::release);
   }
   kj::Promise<void> audit(AuditContext context) override {
     const auto params = context.getParams();
@@ -353,15 +364,19 @@ private:
   }
 
   template <class Context>
-  kj::Promise<void> redrive(Context& context, bool purge) {
+  kj::Promise<void> redrive(Context& context, letters_action action, transfer_wish to = {}) {
     const auto params = context.getParams();
     const auto offsets = params.getOffsets();
     if (offsets.size() > letters_max) {
       write(context.getResults().initOutcome().initError(), too_many("dead letters", letters_max));
       return kj::READY_NOW;
     }
-    redrive_call what{
-        read(params.getTopic()), read(params.getGroup()), params.getPartition(), {}, purge};
+    redrive_call what{read(params.getTopic()),
+                      read(params.getGroup()),
+                      params.getPartition(),
+                      {},
+                      action,
+                      std::move(to)};
     for (const auto each : offsets)
       what.offsets.push_back(message_offset{each});
     return ask(context, std::move(what));

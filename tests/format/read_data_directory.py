@@ -26,7 +26,7 @@ import zstandard
 Entry = collections.namedtuple(
     "Entry", "partition index epoch kind first_offset messages stamp previous hash body sequence")
 KINDS = {1: "epoch start", 2: "messages", 3: "delivery", 4: "group", 5: "producer", 6: "redrive",
-         7: "retention"}
+         7: "retention", 8: "transfer"}
 faults = []
 
 
@@ -163,6 +163,13 @@ class Capnp:
         return [("struct", segment, word + 1 + i * (words + pointers), words, pointers)
                 for i in range(count)]
 
+    def integers(self, of):
+        """The elements of a list of 64-bit integers."""
+        if of is None:
+            return []
+        _, segment, word, _, count = of
+        return list(struct.unpack_from(f"<{count}Q", self.segments[segment], 8 * word))
+
     def data(self, of):
         if of is None:
             return b""
@@ -215,6 +222,9 @@ def check_body(e):
     elif e.kind == 6:
         record = Capnp(e.body)
         batch = record.data(record.pointer(record.root(), 2))
+    elif e.kind == 8:
+        record = Capnp(e.body)
+        check_transfer(record, record.root(), e)
     elif e.kind != 1:
         Capnp(e.body)
     if batch:
@@ -222,6 +232,26 @@ def check_body(e):
         found = len(message.structs(message.pointer(message.root(), 0)))
         if found != e.messages:
             raise ValueError(f"{found} messages in the batch, {e.messages} in the header")
+
+
+def check_transfer(record, root, e):
+    """Section 5: one that begins names dead letters before it; a later one, an entry before it."""
+    action, begun, what = record.integer(root, 0, "<B"), record.integer(root, 8), record.pointer(root, 1)
+    if action not in (1, 2, 3, 4) or e.messages != 0:
+        raise ValueError("no transfer")
+    if action != 1:
+        if not 0 < begun < e.index:
+            raise ValueError("a transfer that goes on and has not begun")
+    elif any(offset >= e.first_offset for offset in record.integers(record.pointer(what, 0))):
+        raise ValueError("a transfer of messages that are not there yet")
+
+
+def transfers_of(record, group):
+    """(the entry that began it, target, dead letters, in doubt) of each of a group's transfers."""
+    return [(record.integer(t, 0),
+             f"{record.data(record.pointer(t, 1))[:-1].decode()}/{record.integer(t, 16, '<I')}",
+             record.integers(record.pointer(t, 0)), bool(record.integer(t, 20, "<B") & 1))
+            for t in record.structs(record.pointer(group, 6))]
 
 
 def read_page(data, expected):
@@ -343,16 +373,18 @@ def read_dropped(reader):
 
 
 def read_checkpoint(reader):
-    """The position, the next offset, messages confirmed, and the groups' names."""
+    """The position, the next offset, messages confirmed, the groups' names, what is under way."""
     for _ in range(reader.varint()):
         reader.varint(), reader.varint()  # what groups need: [first, end) as differences
     record = Capnp(reader.rest())
     root = record.root()
     at = record.pointer(root, 0)
     place = [record.integer(at, 8 * i) for i in range(4)] if at else [0] * 4
-    groups = [record.data(record.pointer(g, 0))[:-1].decode()
-              for g in record.structs(record.pointer(root, 2))]
-    return place, record.integer(root, 0), record.integer(root, 16), groups
+    groups, under_way = [], []
+    for g in record.structs(record.pointer(root, 2)):
+        groups.append(record.data(record.pointer(g, 0))[:-1].decode())
+        under_way += [(groups[-1], *each) for each in transfers_of(record, g)]
+    return place, record.integer(root, 0), record.integer(root, 16), groups, under_way
 
 
 def follow_chain(name, log, dropped):
@@ -384,8 +416,8 @@ def read_partition(id, copy, logs, state, say):
     name = f"{id[0]:016x}#{id[1]}"
     gone, ranges = read_dropped(state["d"].get(id))
     last, epoch, digest, live = follow_chain(name, logs[id], ranges)
-    place, next_offset, confirmed, groups = (
-        read_checkpoint(state["k"][id]) if id in state["k"] else ([0] * 4, 0, 0, []))
+    place, next_offset, confirmed, groups, under_way = (
+        read_checkpoint(state["k"][id]) if id in state["k"] else ([0] * 4, 0, 0, [], []))
     if place[0] == last:  # its entry may be dropped, and the epoch with it
         epoch = place[1]
     say(f"partition {name}: copy {copy:016x}, promised epoch "
@@ -395,6 +427,9 @@ def read_partition(id, copy, logs, state, say):
     letters = state["l"].get((id, copy), [])
     for group, offset in letters:
         say(f"  dead letter of {group}: offset {offset}")
+    for group, begun, target, offsets, in_doubt in under_way:
+        say(f"  transfer of {group}, begun by entry {begun}, to {target}: offsets {offsets}"
+            f"{', in doubt' if in_doubt else ''}")
     if id in state["k"]:
         say(f"  checkpoint at {place[0]}, next offset {next_offset}, confirmed {confirmed}, "
             f"groups {', '.join(groups) or 'none'}")

@@ -210,6 +210,38 @@ def chosen_letters(cli):
     say("dead letters chosen by why, reason, time, key and id; the others stayed")
 
 
+def dead_letters_elsewhere(cli):
+    """Dead letters go to another topic, each once: by id to a partition, the others by their keys."""
+    for topic, partitions in (("fares", "1"), ("late-fares", "3")):
+        cli.call("topic", "create", topic, "--partitions", partitions)
+    cli.call("group", "set", "fares", "meters", "--attempts", "1")
+    cli.call("publish", "fares", "--key-field", "1", "--separator", " ", lines=[f"rider-{n} {n}" for n in range(20)])
+    run = cli.begin("consume", "fares", "--group", "meters", "--exec", "exit 4", "--jobs", "4", "--idle-exit", "1s",
+                    stdout=-1, stderr=-1, text=True)
+    run.communicate(timeout=60)
+
+    def redriven(*words):
+        lines = cli.objects("dlq", "redrive", "fares", "--group", "meters", *words)
+        return {line["from"]: line["to"] for line in lines[:-1]}, lines[-1]
+
+    told, summary = redriven("--all", "--to", "late-fares", "--dry-run")
+    must("a dry run tells of all, and moves none", len(told) == 20 and summary["dry_run"], summary)
+    first, summary = redriven("fares/0/7", "--to", "late-fares/2")
+    must("one goes to the partition that was named", first == {"fares/0/7": "late-fares/2/0"}, first)
+    others, summary = redriven("--all", "--to", "late-fares", "--rate", "200")
+    must("the others go by their keys", (summary["moved"], summary["left"]) == (19, 0), summary)
+    must("none is left", cli.call("dlq", "list", "fares", "--group", "meters") == "No dead letters.\n")
+    found = [json.loads(line) for line in cli.call(
+        "consume", "late-fares", "--group", "meters", "--max", "20", "--format", "json").splitlines()]
+    came = {h["value"]: m["id"] for m in found for h in m["headers"] if h["name"] == "waybill-redriven-from"}
+    must("each is where the list says, once", came == {**first, **others} and len(found) == 20, came)
+    books = {each["group"]: each for each in cli.objects("audit", "fares")[0]["groups"]}
+    must("the books say so", (books["meters"]["redriven"], books["meters"]["dead"]) == (20, 0), books)
+    status, told = cli.try_call("--json", "dlq", "redrive", "fares", "--group", "meters", "--all", "--to", "a/b")
+    must("a place that is none is wrong usage", status == 2 and "TOPIC/PARTITION" in told, told)
+    say("dead letters elsewhere: 20 moved to another topic, each once, and the list tells where")
+
+
 def another_place(cli):
     """A group goes on from another offset, time, end or beginning; the books know what it left out."""
     cli.call("topic", "create", "prices")
@@ -295,6 +327,7 @@ def main():
         commands_for_messages(cli, work)
         ordered_group(cli)
         chosen_letters(cli)
+        dead_letters_elsewhere(cli)
         another_place(cli)
         how_long(cli)
         times(cli)

@@ -17,7 +17,7 @@ entry random_entry(random_values& random, std::size_t body_bytes) {
   e.partition = {topic_id{random.number()}, random.number32()};
   e.index = log_index{random.number()};
   e.written = epoch{random.number()};
-  e.kind = static_cast<entry_kind>(1 + random.below(6));
+  e.kind = static_cast<entry_kind>(1 + random.below(7));
   e.first_offset = message_offset{random.number()};
   e.message_count = random.number32();
   e.stamped = random.time();
@@ -153,7 +153,7 @@ TEST_CASE("an entry of another version or kind is refused, though it is intact",
   refused(0, 'X', "mark");
   refused(1, 2, "version 2");
   refused(2, 0, "kind 0");
-  refused(2, 8, "kind 8");
+  refused(2, 9, "kind 9");
   refused(3, 1, "kind");
 }
 

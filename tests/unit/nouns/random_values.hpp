@@ -111,6 +111,32 @@ public:
             below(2) ? std::optional{message_offset{number()}} : std::nullopt};
   }
   retention_mark mark() { return {message_offset{number()}, number(), time()}; }
+  transfer_state transfer_of() {
+    transfer_state t;
+    for (auto i = below(6), offset = below(1'000); i > 0; --i, offset += 1 + below(1'000))
+      t.dead_letters.push_back(message_offset{offset});
+    t.target = {topic_id{number()}, number32()};
+    t.topic = name();
+    t.opened = producer_epoch{number()};
+    t.number = batch_number{number()};
+    t.previous = batch_number{number()};
+    t.hash = {number(), number()};
+    if (below(2) == 0)
+      t.doubt = bytes(60);
+    return t;
+  }
+  transfer_record transfer() {
+    transfer_record r{static_cast<transfer_action>(1 + below(4)),
+                      name(),
+                      log_index{number()},
+                      {},
+                      message_offset{number()},
+                      position(),
+                      bytes(60)};
+    if (r.action == transfer_action::begin)
+      r.what = transfer_of();
+    return r;
+  }
   remembered_batch remembered() {
     return {batch_number{number()},
             {number(), number()},
@@ -136,6 +162,8 @@ public:
       g.dead_letters[message_offset{number()}] = time();
     g.counts = {number(), number(), number(), number(), number(),
                 number(), number(), number(), number()};
+    for (auto i = below(4); i > 0; --i)
+      g.transfers[log_index{number()}] = transfer_of();
     return g;
   }
   timed_messages times() {

@@ -42,6 +42,8 @@ const std::vector<record_kind>& record_kinds() {
        [](std::string_view b) { return refusal(decode_redrive_record(b)); }},
       {"retention", [](random_values& r) { return encode(r.retention()); },
        [](std::string_view b) { return refusal(decode_retention_record(b)); }},
+      {"transfer", [](random_values& r) { return encode(r.transfer()); },
+       [](std::string_view b) { return refusal(decode_transfer_record(b)); }},
       {"partition", [](random_values& r) { return encode(r.partition_state()); },
        [](std::string_view b) { return refusal(decode_partition_snapshot(b)); }},
       {"dead letter", [](random_values& r) { return encode(r.dead()); },
@@ -83,6 +85,7 @@ TEST_CASE("every record comes back from its bytes as it was", "[nouns]") {
     round_trip(random.producer(), decode_producer_record);
     round_trip(random.redrive(), decode_redrive_record);
     round_trip(random.retention(), decode_retention_record);
+    round_trip(random.transfer(), decode_transfer_record);
     round_trip(random.partition_state(), decode_partition_snapshot);
     round_trip(random.dead(), decode_dead_letter);
   }
@@ -188,6 +191,20 @@ TEST_CASE("what a record's type forbids is refused, though its bytes are well fo
             range.setEnd(1);
           })),
           "range");
+  damaged(decode_transfer_record(made_by_hand<format::TransferRecord>([](auto r) {
+            r.setAction(5);
+            r.setGroup("billing");
+          })),
+          "transfer action number 5");
+  damaged(decode_transfer_record(made_by_hand<format::TransferRecord>([](auto r) {
+            r.setAction(1);
+            r.setGroup("billing");
+            r.initWhat().setTopic("bills");
+            auto letters = r.getWhat().initDeadLetters(2);
+            letters.set(0, 7);
+            letters.set(1, 7);
+          })),
+          "ascend");
   damaged(decode_partition_snapshot(made_by_hand<format::PartitionState>([](auto r) {
             auto group = r.initGroups(1)[0];
             group.setGroup("billing");

@@ -192,14 +192,36 @@ void history::redrive_step() {
   const auto name = some_group();
   if (!ref_.groups.contains(name))
     return;
-  redrive_record r{name, {}, chance(3) ? "" : "batch"};
   const auto& g = ref_.groups.at(name);
+  if (chance(2))
+    return transfer_step(name, g);
+  redrive_record r{name, {}, chance(3) ? "" : "batch"};
   for (std::uint64_t o = 0; o < g.fates.size(); ++o) {
     if (g.fates[o] == fate::dead && chance(2))
       r.dead_letters.push_back(at(o));
   }
   if (!r.dead_letters.empty() && ref_.next() < 250)
     append(redrive_entry{std::move(r)});
+}
+
+/// One begins, perhaps with letters that are not free; or one goes on, perhaps none that is there.
+void history::transfer_step(const std::string& name, const reference_group& g) {
+  transfer_record r;
+  r.group = name;
+  if (!g.transfers.empty() && !chance(3)) {
+    r.action = static_cast<transfer_action>(2 + below(3));
+    r.begun = std::next(g.transfers.begin(), static_cast<std::ptrdiff_t>(below(g.transfers.size())))
+                  ->first;
+    r.reason = "because";
+  } else {
+    for (std::uint64_t o = 0; o < g.fates.size(); ++o)
+      if (g.is_free(at(o)) ? chance(2) : chance(100))
+        r.what.dead_letters.push_back(at(o));
+    r.what.topic = "elsewhere";
+    if (r.what.dead_letters.empty())
+      return;
+  }
+  append(std::move(r));
 }
 
 /// Its time has come: what nobody has is to be buried.
@@ -269,6 +291,8 @@ void history::change_leader() {
         leader_.apply_messages(range(next, next + many), again->record.group);
         next += many;
       }
+    } else if (const auto* const transfer = std::get_if<transfer_record>(&what)) {
+      leader_.apply(*transfer, log_index{i + 1});
     } else if (const auto* const g = std::get_if<group_record>(&what)) {
       leader_.apply(*g, {});
     } else if (const auto* const gone = std::get_if<retention_record>(&what)) {

@@ -34,7 +34,8 @@ inline std::set<std::uint64_t> singles(const ranges& some) {
 struct sightings {
   std::uint64_t first = 0, again = 0, acked = 0, dead = 0, redriven = 0, for_others = 0,
                 leaders = 0, held_back = 0, removed = 0, taken_over = 0, waited = 0, expired = 0,
-                overdue = 0, in_order = 0, passed_over = 0, skipped = 0, reopened = 0, dropped = 0;
+                overdue = 0, in_order = 0, passed_over = 0, skipped = 0, reopened = 0, dropped = 0,
+                transferred = 0, in_doubt = 0;
 };
 
 class history {
@@ -133,6 +134,7 @@ private:
   void consumer_step();
   void settle_step(consumer_id who);
   void redrive_step();
+  void transfer_step(const std::string& name, const reference_group& g);
   void pass(milliseconds time);
   bool propose_one();
   void expect_taken_over();

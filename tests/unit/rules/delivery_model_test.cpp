@@ -170,6 +170,13 @@ void history::commit_one() {
       if (!r.batch.empty())
         each->apply_messages(range(first, ref_.next()), r.group);
     }
+  } else if (const auto* const transfer = std::get_if<transfer_record>(&what)) {
+    const log_index at_entry{applied_};
+    const auto released = ref_.apply(*transfer, at_entry);
+    for (auto* const each : {&leader_, &follower_})
+      MUST(each->apply(*transfer, at_entry) == released);
+    seen_.transferred += released.size();
+    seen_.in_doubt += transfer->action == transfer_action::doubt;
   } else if (const auto* const g = std::get_if<group_record>(&what)) {
     const bool is_new = g->action == group_action::create && !ref_.groups.contains(g->group);
     const auto before =
@@ -376,6 +383,7 @@ void history::check_state() {
   MUST(mine.timed == ref_.timed());
   for (const auto& each : mine.groups) {
     const auto& g = ref_.groups.at(each.group);
+    MUST(each.transfers == g.transfers);
     MUST(each.attempts.size() == g.attempts.size());
     for (const auto& [o, tries] : g.attempts) {
       MUST(each.attempts.at(at(o)).failed == tries.failed);
@@ -478,6 +486,8 @@ TEST_CASE("the rules of delivery do what the plain reference does, whatever happ
   CHECK(seen.overdue > 50);
   CHECK(seen.in_order > 5'000);
   CHECK(seen.passed_over > 50);
+  CHECK(seen.transferred > 50);
+  CHECK(seen.in_doubt > 10);
   CHECK(seen.skipped > 500);
   CHECK(seen.reopened > 500);
   CHECK(seen.dropped > 500);

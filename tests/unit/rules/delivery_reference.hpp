@@ -28,8 +28,8 @@ inline timed_messages offsets_of(const messages_entry& m, std::uint64_t first) {
     found.emplace(at(first + place), each);
   return found;
 }
-using log_entry =
-    std::variant<messages_entry, redrive_entry, group_record, delivery_record, retention_record>;
+using log_entry = std::variant<messages_entry, redrive_entry, group_record, delivery_record,
+                               retention_record, transfer_record>;
 
 struct reference_group {
   enum class fate : std::uint8_t {
@@ -54,7 +54,17 @@ struct reference_group {
   std::map<std::uint64_t, tries> attempts;
   group_counts counts; ///< of all that ever happened; a seek takes nothing back
 
+  std::map<log_index, transfer_state> transfers;
+
   [[nodiscard]] bool open(std::uint64_t o) const { return fates.at(o) == fate::open; }
+  /// A dead letter that is on its way nowhere.
+  [[nodiscard]] bool is_free(message_offset o) const {
+    return fates.at(o.value) == fate::dead &&
+           std::ranges::none_of(transfers, [o](const auto& each) {
+             return std::ranges::find(each.second.dead_letters, o) !=
+                    each.second.dead_letters.end();
+           });
+  }
   [[nodiscard]] std::uint64_t count(fate which) const {
     return static_cast<std::uint64_t>(std::ranges::count(fates, which));
   }
@@ -216,7 +226,7 @@ struct reference {
     if (groups.contains(r.group)) {
       auto& g = groups[r.group];
       for (const auto each : r.dead_letters) {
-        if (g.fates.at(each.value) != fate::dead)
+        if (!g.is_free(each))
           continue;
         g.fates[each.value] = r.batch.empty() ? fate::purged : fate::redriven;
         ++(r.batch.empty() ? g.counts.purged : g.counts.redriven);
@@ -226,6 +236,30 @@ struct reference {
     if (!r.batch.empty())
       arrive(r.dead_letters.size(), r.group);
     return released;
+  }
+  std::vector<message_offset> apply(const transfer_record& r, log_index entry) {
+    if (!groups.contains(r.group))
+      return {};
+    auto& g = groups[r.group];
+    if (r.action == transfer_action::begin) {
+      if (std::ranges::all_of(r.what.dead_letters, [&](auto each) { return g.is_free(each); }))
+        g.transfers[entry] = r.what;
+      return {};
+    }
+    if (!g.transfers.contains(r.begun))
+      return {};
+    const auto letters = g.transfers[r.begun].dead_letters;
+    if (r.action == transfer_action::doubt)
+      g.transfers[r.begun].doubt = r.reason;
+    else
+      g.transfers.erase(r.begun);
+    if (r.action != transfer_action::done)
+      return {};
+    for (const auto each : letters) {
+      g.fates[each.value] = fate::redriven;
+      ++g.counts.redriven;
+    }
+    return letters;
   }
 };
 
