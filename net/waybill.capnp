@@ -491,7 +491,8 @@ struct GroupBooks {
 struct VerifyOutcome {
   union {
     inLog @0 :Void;               # exactly this message is in the log
-    dropped @1 :Void;             # its place was dropped after it was settled by every group
+    dropped @1 :Void;             # its place was dropped after every group had settled it, or
+                                  # retention had taken it unread
     different @2 :Text;           # another entry is there: the receipt is not of this log
     unknown @3 :Text;             # never seen here, or not known any more
     error @4 :Error;

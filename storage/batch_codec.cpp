@@ -122,7 +122,8 @@ std::optional<std::string> objection_to_entry(format::MessageTimes::Reader t) {
 /// How many messages have times. @errors `malformed_batch`, `bad_argument`
 result<std::uint32_t> check_times(format::Batch::Reader batch, std::uint32_t messages) {
   std::uint32_t next = 0;
-  for (const auto each : batch.getTimes()) {
+  const auto times = batch.getTimes(); // once: each look counts against what a reader may traverse
+  for (const auto each : times) {
     const auto position = each.getPosition();
     if (position < next || position >= messages)
       return failure{ec::malformed_batch,
@@ -135,7 +136,7 @@ result<std::uint32_t> check_times(format::Batch::Reader batch, std::uint32_t mes
                                            *why};
     next = position + 1;
   }
-  return batch.getTimes().size();
+  return times.size();
 }
 
 /// One of a pair is set at most.
@@ -288,7 +289,8 @@ with_headers(std::string_view batch,
     views.reserve(messages.size());
     for (const auto message : messages)
       views.push_back(view_of(in, message));
-    std::size_t words = 16 + 5 * root.getTimes().size(); // a time's struct, with room
+    const auto times = root.getTimes();
+    std::size_t words = 16 + 5 * times.size(); // a time's struct, with room
     for (const auto& [place, headers] : to)
       views[place].headers.assign(headers.begin(), headers.end());
     for (const auto& each : views)
@@ -298,8 +300,8 @@ with_headers(std::string_view batch,
     auto list = out.initMessages(static_cast<unsigned>(views.size()));
     for (unsigned i = 0; i < list.size(); ++i)
       fill(list[i], views[i]);
-    if (root.getTimes().size() > 0)
-      out.setTimes(root.getTimes());
+    if (times.size() > 0)
+      out.setTimes(times);
     return flatten(builder);
   };
   return read_flat<std::string>(batch, ec::damaged, batch_name, read);

@@ -133,9 +133,13 @@ struct node_supervisor_state {
       return start_child(what);
     const auto writer = find_role<storage_writer_actor>(self->system(), role::storage_writer);
     // Without a time-out: the writer answers, or ends and this node with it.
-    self->request(writer, caf::infinite, atom::record_v, record_list{}).then([this, what](done) {
-      start_child(what);
-    });
+    self->request(writer, caf::infinite, atom::record_v, record_list{})
+        .then(
+            [this, what](done) {
+              if (!stopping) // its turn to end may be over
+                start_child(what);
+            },
+            [](const caf::error&) {});
   }
 
   void fail(const failure& why) {

@@ -234,7 +234,9 @@ struct storage_reader_state {
       if (at.index < range.entries.first || at.index > range.entries.last)
         continue;
       if (offset >= range.offsets.first && offset < range.offsets.end)
-        return verify_result{verify_finding::dropped, "settled by every group, then dropped"};
+        return verify_result{
+            verify_finding::dropped,
+            "settled by every group, or taken by the topic's retention; then dropped"};
       return verify_result{verify_finding::different,
                            "the entries that were dropped there held other offsets"};
     }

@@ -87,7 +87,8 @@ partition_gauges::partition_gauges(const alarm_way& to, const limits& bounds,
     : requests{to, "partitions.waiting-max", whose, near_limit{bounds.partitions.waiting_max}},
       groups{to, "delivery.groups-max", whose, near_limit{bounds.delivery.groups_max}},
       producers{to, "producers.producers-max", whose, near_limit{bounds.producers.producers_max}},
-      timed{to, "delivery.timed-max", whose, near_limit{bounds.delivery.timed_max}} {}
+      timed{to, "delivery.timed-max", whose, near_limit{bounds.delivery.timed_max}},
+      unclaimed{to, "unread-dropped", whose, alarm_level::critical} {}
 
 void partition_leader_state::begin_gauges() {
   gauges.emplace(alarms_of(*self), args.node->bounds,

@@ -166,6 +166,8 @@ void partition_leader_state::apply_group(const group_record& record) {
   rules->apply(record, now_of(*self));
   if (record.action == group_action::seek)
     applied_seek(record, before);
+  if (record.action == group_action::seek || record.action == group_action::create)
+    warn(record.group, keeper->warned_below());
   gauges->groups.look(rules->group_count());
   if (record.action == group_action::remove)
     gauges_of_groups.erase(record.group);

@@ -42,7 +42,8 @@ std::optional<failure> partition_leader_state::no_room_for_timed(std::uint32_t m
                      "delivery.timed-max allows " +
                      std::to_string(most) +
                      ": repeat when every group has settled some of them (without a "
-                     "group none is; `waybill group list` shows who lags)"};
+                     "group none is; `waybill group list` shows who lags) and the topic keeps "
+                     "them no longer (`waybill topic describe`)"};
 }
 
 void partition_leader_state::publish(const publisher_actor& from, const publish_request& what) {

@@ -39,6 +39,7 @@ private:
 struct partition_gauges {
   partition_gauges(const alarm_way& to, const limits& bounds, const std::string& whose);
   limit_gauge requests, groups, producers, timed;
+  standing_alarm unclaimed; ///< retention takes what no group was there to read
 };
 
 /// A call for a transfer: answered when it is known what became of each of its dead letters.
@@ -173,6 +174,8 @@ struct partition_leader_state {
   [[nodiscard]] std::optional<milliseconds> next_look_at_retention() const;
   void look_at_retention();
   void warn_of(message_offset endangered_below);
+  void warn(const std::string& group, message_offset endangered_below);
+  void warn_of_unclaimed(message_offset endangered_below);
   void apply_retention(const retention_record& record);
 
   // ---- What fills (leader_alarms.cpp)

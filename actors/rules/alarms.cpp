@@ -45,8 +45,8 @@ constexpr std::array kinds{
                "Run `waybill audit` of its topic, and keep the data directory as it is."},
     alarm_kind{
         "unread-dropped",
-        "A topic's retention drops what a group has not read, soon or already, until it has "
-        "read what goes next.",
+        "A topic's retention drops what a group has not read, or what no group was there to read, "
+        "soon or already, until what goes next is read or nothing goes.",
         "Let the group's consumers catch up, or raise the topic's limits with `waybill topic "
         "set`."},
     alarm_kind{"group-held-back", "A group gets no new messages, until less of it is stuck.",

@@ -45,6 +45,12 @@ public:
   [[nodiscard]] outlook look(const retention_settings& settings,
                              std::optional<message_offset> kept_from, wall_time now);
 
+  /// What the last look found endangered, and may go at the next.
+  [[nodiscard]] message_offset warned_below() const noexcept { return warned_below_; }
+  /// The settings are others: what has not gone yet does not go before a further look has found it
+  /// endangered.
+  void forget_warning() noexcept { warned_below_ = dropped_below_; }
+
 private:
   using mark = retention_mark;
   [[nodiscard]] message_offset beyond(milliseconds age, std::uint64_t bytes, wall_time now) const;

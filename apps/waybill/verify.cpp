@@ -22,7 +22,8 @@ constexpr const char* explanation =
 
 A line per receipt: the verdict, and the receipt. Empty lines of a --file are passed over.
   in-log       exactly this message is in the log
-  dropped      it was; every group had settled it, and its place was given back
+  dropped      it was; every group had settled it, or the topic's retention took it unread (the books
+               count those), and its place was given back
   different    another entry is in its place: the receipt is not of this log
   unknown      never seen here, or not known any more
   no-receipt   the text is no whole receipt

@@ -139,6 +139,23 @@ TEST_CASE("what is kept comes again for the only group, also after a power cut")
   }));
 }
 
+TEST_CASE("the alarm is over when nothing is dropped any more, and comes without a group too") {
+  house h;
+  auto depot = h.depot();
+  depot.create_topic("orders", 1);
+  depot.set_group("orders", "billing", {});
+  publish(depot, 2);
+  depot.set_topic("orders", {.age = 1ms});
+  REQUIRE(comes_true(
+      20s, [&] { return h.node.has_said("ALARM unread-dropped (orders#0, group billing)"); }));
+  depot.set_topic("orders", {.age = 0ms});
+  REQUIRE(comes_true(20s, [&] { return h.node.has_said("unread-dropped is over"); }));
+  depot.delete_group("orders", "billing");
+  publish(depot, 2);
+  depot.set_topic("orders", {.age = 1ms});
+  REQUIRE(comes_true(20s, [&] { return h.node.has_said("ALARM unread-dropped (orders#0):"); }));
+}
+
 TEST_CASE("settings that cannot be are refused with a sentence, and change nothing") {
   house h;
   auto depot = h.depot();

@@ -342,6 +342,28 @@ std::string timed_batch(const std::vector<some_times>& times) {
 
 } // namespace
 
+TEST_CASE("as many messages may have a time as a batch may carry", "[nouns]") {
+  constexpr unsigned many = 10'000;
+  capnp::MallocMessageBuilder builder;
+  auto root = builder.initRoot<format::Batch>();
+  root.initMessages(many);
+  auto list = root.initTimes(many);
+  for (unsigned i = 0; i < many; ++i) {
+    list[i].setPosition(i);
+    list[i].setDelayMs(1'000);
+  }
+  const auto words = capnp::messageToFlatArray(builder);
+  const auto bytes = words.asBytes();
+  const std::string batch{reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
+  const auto checked = check_batch(batch, wide);
+  REQUIRE(checked);
+  CHECK(checked->timed == many);
+  CHECK(times_of(batch, {}, {})->size() == many);
+  const auto with = with_headers(batch, {{7, {{"seen", "yes"}}}});
+  REQUIRE(with);
+  CHECK(*times_of(*with, {}, {}) == *times_of(batch, {}, {}));
+}
+
 TEST_CASE("times stand at their messages' offsets, spans from the entry's stamp on", "[nouns]") {
   const auto batch = timed_batch({{.position = 0, .deliver_at = 5'000, .ttl = 60'000},
                                   {.position = 2, .delay = 250, .expires = 9'000}});

@@ -98,6 +98,20 @@ TEST_CASE("what is over already when the settings come is told of before it goes
   CHECK(p.look().change == retention_record{at(1), {}});
 }
 
+TEST_CASE("with other settings people are told anew", "[retention]") {
+  partition p;
+  p.publish(1'000);
+  p.now += 24h;
+  p.settings.age = 1h;
+  CHECK(p.look().endangered_below == at(1));
+  CHECK(p.rules.warned_below() == at(1));
+  p.rules.forget_warning();
+  CHECK_FALSE(p.look().change);
+  CHECK(p.look().change == retention_record{at(1), {}});
+  p.rules.forget_warning();
+  CHECK(p.rules.warned_below() == at(1)); // it has gone
+}
+
 TEST_CASE("a message goes when so much was published behind it", "[retention]") {
   partition p;
   p.settings.bytes = 10 << 20;
