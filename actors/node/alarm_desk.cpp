@@ -9,6 +9,7 @@ namespace waybill {
 
 namespace {
 
+constexpr const char* sink_behind = "sink-behind";
 constexpr milliseconds look_again{100};      ///< for a sink that was not there
 constexpr std::size_t followers_max = 1'000; ///< who wait for news; further ones are refused
 
@@ -66,14 +67,14 @@ struct alarm_desk_state {
             },
         .behind =
             [this, &sink](std::uint64_t lost, const failure& why) {
-              tell_later({"sink-behind", sink.name, alarm_level::warning,
+              tell_later({sink_behind, sink.name, alarm_level::warning,
                           "the alarm sink " + sink.name + " was not told of " +
                               std::to_string(lost) + " alarms: " + why.detail,
                           true});
             },
         .caught_up =
             [this, &sink](std::uint64_t lost) {
-              tell_later({"sink-behind", sink.name, alarm_level::warning,
+              tell_later({sink_behind, sink.name, alarm_level::warning,
                           "the alarm sink " + sink.name + " is told of alarms again; of " +
                               std::to_string(lost) + " it was not",
                           false});
@@ -90,12 +91,18 @@ struct alarm_desk_state {
     arm_tick();
   }
 
+  /// A sink that fails at such news would make more of it without an end.
+  [[nodiscard]] static bool speaks_of(const alarm_report& report, const alarm_sink& sink) {
+    return report.name == sink_behind && report.subject == sink.name;
+  }
+
   void hand_out(const std::vector<alarm_report>& news) {
     if (news.empty())
       return;
     for (const auto& report : news)
       for (auto& each : lines)
-        each.queue->push(report);
+        if (!speaks_of(report, each.sink))
+          each.queue->push(report);
     for (auto& each : followers)
       answer(each);
     followers.clear();

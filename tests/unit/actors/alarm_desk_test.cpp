@@ -60,6 +60,16 @@ alarm_sink_actor::behavior_type deaf_sink(alarm_sink_actor::stateful_pointer<una
   }};
 }
 
+/// Takes what is raised, and fails at what is over.
+alarm_sink_actor::behavior_type one_eyed_sink(alarm_sink_actor::pointer, heard* told) {
+  return {[told](atom::alarm, const alarm_report& report) -> caf::result<done> {
+    told->add(report);
+    if (!report.raised)
+      return caf::make_error(ec::internal);
+    return done{};
+  }};
+}
+
 struct scene {
   explicit scene(std::vector<alarm_sink> further, milliseconds sink_patience = 50ms) {
     log = spawn_alarm_log(system, [this](const alarm_report& report) { said.add(report); });
@@ -148,6 +158,33 @@ TEST_CASE("a sink that ends at an alarm is told the next ones by who follows it"
   caf::anon_send(next, atom::stop_v);
   caf::scoped_actor asker{s.system};
   asker->wait_for(next);
+}
+
+TEST_CASE("a sink that fails at some alarms is not told that it does, time and again", "[alarms]") {
+  heard pager; // sinks may hear of alarms until the system has ended
+  std::mutex guard;
+  alarm_sink_actor sink;
+  scene s{{{"pager",
+            [&] {
+              const std::lock_guard lock{guard};
+              return sink;
+            },
+            100}}};
+  sink = s.system.spawn(one_eyed_sink, &pager); // nobody has asked for it yet
+  s.raise("disk-full", "a");
+  s.raise("disk-full", "a", false);
+  CHECK(s.said.has({"sink-behind pager"}));
+  s.raise("disk-full", "b");
+  CHECK(s.said.has({"sink-behind pager", "over sink-behind pager"}));
+  s.raise("disk-full", "c");
+  CHECK(pager.has({"disk-full a", "over disk-full a", "disk-full b", "disk-full c"}));
+  {
+    const std::lock_guard lock{pager.guard};
+    CHECK(pager.words.size() == 4);
+  }
+  caf::anon_send_exit(sink, caf::exit_reason::user_shutdown);
+  const std::lock_guard lock{guard};
+  sink = alarm_sink_actor{};
 }
 
 TEST_CASE("who follows waits for news, and no longer than was said", "[alarms]") {
