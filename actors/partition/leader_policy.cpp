@@ -36,7 +36,7 @@ bool partition_leader_state::ask_policy(const settle_request& what) {
   if (!policy || held->attempt >= attempts_max)
     return false; // nobody is there, or there is nothing to decide
   const auto number = next_judging++;
-  judging.emplace(number, what);
+  judging.emplace(number, judged_nack{what, held->lease});
   const auto question = std::make_shared<const failed_message>(
       args.topic, args.partition.number, offset, held->group, held->consumer,
       cut_reason(what.reason, args.node->bounds.delivery.reason_bytes_max), held->attempt,
@@ -60,24 +60,36 @@ void partition_leader_state::settle_failed(std::uint64_t judged, const redeliver
   const auto found = judging.extract(judged);
   if (!found || now_is == phase::ended)
     return;
-  const auto& what = found.mapped();
-  const auto receiver = consumers.find(what.consumer);
-  if (receiver == consumers.end())
-    return; // its session is gone
-  settled_by(receiver->second, what.question,
-             rules->nack(what.consumer, what.ranges.front().first,
-                         answer.delay ? answer.delay : what.span, what.reason, now_of(*self),
-                         draw(), answer.then));
+  settle_judged(found.mapped(), answer);
   turn();
 }
 
+/// The delivery that was judged may be over meanwhile, by a lease that ran out or by a seek, and
+/// its consumer may have the message anew: that one is another, and not what was spoken of.
+void partition_leader_state::settle_judged(const judged_nack& judged, const redelivery& answer) {
+  const auto& what = judged.said;
+  const auto receiver = consumers.find(what.consumer);
+  if (receiver == consumers.end())
+    return; // its session is gone
+  const auto offset = what.ranges.front().first;
+  const auto held = rules->held(what.consumer, offset);
+  settling result;
+  if (held && held->lease == judged.lease)
+    result = rules->nack(what.consumer, offset, answer.delay ? answer.delay : what.span,
+                         what.reason, now_of(*self), draw(), answer.then);
+  else
+    result.lost.push_back({offset, after(offset)});
+  settled_by(receiver->second, what.question, std::move(result));
+}
+
+/// No turn is taken: this consumer is to get nothing more.
 void partition_leader_state::settle_unjudged(consumer_id who) {
-  std::vector<std::uint64_t> numbers;
-  for (const auto& [number, what] : judging)
-    if (what.consumer == who)
-      numbers.push_back(number);
-  for (const auto number : numbers)
-    settle_failed(number, redelivery::again());
+  std::erase_if(judging, [this, who](const auto& each) {
+    if (each.second.said.consumer != who)
+      return false;
+    settle_judged(each.second, redelivery::again());
+    return true;
+  });
 }
 
 } // namespace waybill

@@ -161,8 +161,8 @@ void partition_leader_state::step_down(const failure& why) {
     settled[who.receiver].push_back(std::move(who.outcome));
   }
   for (const auto& [number, what] : judging)
-    if (const auto receiver = consumers.find(what.consumer); receiver != consumers.end())
-      settled[receiver->second].push_back({what.question, told, {}});
+    if (const auto receiver = consumers.find(what.said.consumer); receiver != consumers.end())
+      settled[receiver->second].push_back({what.said.question, told, {}});
   judging.clear();
   for (auto& [receiver, outcomes] : settled)
     self->send(receiver, atom::settled_v, std::move(outcomes));

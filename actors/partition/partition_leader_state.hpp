@@ -98,7 +98,12 @@ struct partition_leader_state {
 
   std::map<log_index, waiting> waits;
   std::multimap<proposal_number, settle_waiting> settles;
-  std::map<std::uint64_t, settle_request> judging; ///< nacks about which a policy is asked
+  /// A nack about which a policy is asked, and the delivery that it speaks of.
+  struct judged_nack {
+    settle_request said;
+    std::shared_ptr<const void> lease;
+  };
+  std::map<std::uint64_t, judged_nack> judging; ///< by question
   std::uint64_t next_judging = 1;
   std::map<consumer_id, receiver_actor> consumers;
   std::map<caf::actor_addr, consumer_id> consumer_of;
@@ -208,6 +213,7 @@ struct partition_leader_state {
   /// Whether a redelivery policy is asked first; `settle_failed` follows.
   [[nodiscard]] bool ask_policy(const settle_request& what);
   void settle_failed(std::uint64_t judged, const redelivery& answer);
+  void settle_judged(const judged_nack& judged, const redelivery& answer);
   void settle_unjudged(consumer_id who);
   caf::result<done> set_group(const std::string& group, const policy_update& change);
   caf::result<done> remove_group(const std::string& group);

@@ -60,6 +60,9 @@ struct held_message {
   std::string group;
   std::string consumer; ///< its name
   std::uint32_t attempt = 1;
+  /// Which delivery of it: one is the same as long as its consumer holds the message, and no other
+  /// is equal to it as long as this is kept.
+  std::shared_ptr<const void> lease{};
 };
 
 /// Send this message to this consumer; its lease has begun.

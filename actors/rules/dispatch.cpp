@@ -265,7 +265,7 @@ std::optional<held_message> dispatch::held(consumer_id who, message_offset offse
   const auto piece = found->second.leases.upper_bound(offset);
   if (piece == found->second.leases.end() || offset < piece->second.first)
     return std::nullopt;
-  return held_message{{}, found->second.name, piece->second.attempt};
+  return held_message{{}, found->second.name, piece->second.attempt, piece->second.sums};
 }
 
 settling dispatch::extend(const group& g, consumer_id who, std::span<const offset_range> ranges,

@@ -376,11 +376,16 @@ ec peer_consumer::ack(std::uint64_t offset) {
 }
 
 ec peer_consumer::nack(std::uint64_t offset, std::int64_t delay_ms, const std::string& reason) {
+  return begin_nack(offset, delay_ms, reason).wait(over_.scope());
+}
+
+kj::Promise<ec> peer_consumer::begin_nack(std::uint64_t offset, std::int64_t delay_ms,
+                                          const std::string& reason) {
   auto request = KJ_ASSERT_NONNULL(subscription_).nackRequest();
   request.setOffset(offset);
   request.setDelayMs(delay_ms);
   request.setReason(reason);
-  return code_of(request.send().wait(over_.scope()).getOutcome());
+  return request.send().then([](auto&& response) { return code_of(response.getOutcome()); });
 }
 
 ec peer_consumer::extend(std::uint64_t offset, std::uint64_t lease_ms) {

@@ -187,6 +187,9 @@ public:
   [[nodiscard]] bool stays_at(std::size_t count, milliseconds span);
   ec ack(std::uint64_t offset);
   ec nack(std::uint64_t offset, std::int64_t delay_ms = -1, const std::string& reason = "no");
+  /// Without waiting for its answer.
+  kj::Promise<ec> begin_nack(std::uint64_t offset, std::int64_t delay_ms,
+                             const std::string& reason);
   ec extend(std::uint64_t offset, std::uint64_t lease_ms);
   /// @returns the words of the refusal; empty: it has this credit now
   std::string set_credit(std::uint32_t messages, std::uint64_t bytes);

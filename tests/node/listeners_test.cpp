@@ -130,6 +130,12 @@ redelivery_actor::behavior_type patient(redelivery_actor::stateful_pointer<patie
       return redelivery::again(milliseconds{1});
     if (what->reason == "die")
       self->quit(caf::make_error(ec::internal));
+    if (what->reason == "free") { // what was kept is to be buried
+      for (auto& each : self->state.kept)
+        each.deliver(redelivery::bury());
+      self->state.kept.clear();
+      return redelivery::again(std::chrono::hours{1});
+    }
     self->state.kept.push_back(self->make_response_promise<redelivery>());
     return self->state.kept.back();
   }};
@@ -226,6 +232,47 @@ TEST_CASE("a consumer that goes while a policy is asked has failed all the same"
   w.from->close();
   w.from.emplace(w.admin->subscribe("orders", "billing"));
   CHECK(w.next().attempt() == 2);
+}
+
+TEST_CASE("a consumer that vanishes while a policy is asked gets nothing more") {
+  ward w{
+      {"--delivery.delay=1h", "--delivery.delay-max=1h", "--extensions.redelivery-timeout=1min"}};
+  w.from->close();
+  w.admin->producer("orders").send(std::string{"two"});
+  {
+    rpc_peer peer{w.node.port()};
+    peer_consumer from{peer, "orders", "billing", 1};
+    from.await(1);
+    const auto asked = from.begin_nack(0, -1, "sleep");
+    peer.send_out();
+    REQUIRE(w.notes->has("orders/billing 0 1/16 sleep"));
+  }
+  w.from.emplace(w.admin->subscribe("orders", "billing"));
+  const auto other = w.next(); // the first one waits for its hour
+  CHECK(other.body() == "two");
+  CHECK(other.attempt() == 1);
+}
+
+TEST_CASE("what a policy says late of one delivery does not touch the next one") {
+  ward w{{"--extensions.redelivery-timeout=1min"}};
+  w.from->close();
+  w.admin->set_group("orders", "keeper", {}); // what it has not settled may be opened again
+  w.admin->producer("orders").send(std::string{"two"});
+  rpc_peer peer{w.node.port()};
+  peer_consumer from{peer, "orders", "billing"};
+  from.await(2);
+  auto late = from.begin_nack(0, -1, "keep");
+  peer.send_out();
+  REQUIRE(w.notes->has("orders/billing 0 1/16 keep"));
+  w.admin->seek_group("orders", "billing", 0, {.where = seek_to::kind::latest});
+  CHECK(w.admin->seek_group("orders", "billing", 0, {}).reopened == 2);
+  from.await(4);
+  CHECK(from.got()[2].attempt == 1); // the same consumer, and the same attempt
+  CHECK(from.nack(1, -1, "free") == ec::none);
+  CHECK(late.wait(peer.scope()) == ec::lease_lost);
+  CHECK(w.state().dead == 0);
+  CHECK(from.ack(0) == ec::none);
+  CHECK(w.admin->audit("orders", 0).balances);
 }
 
 // ---- Alarm sinks, and the start -----------------------------------------------------------------

@@ -63,6 +63,26 @@ TEST_CASE("a message that is to be buried is dead at once, whatever attempts are
   CHECK(d.rules.held(ann, at(0)));
 }
 
+TEST_CASE("a delivery is told from a later one of the same message, under the same attempt",
+          "[delivery]") {
+  depot d;
+  d.create("g");
+  d.publish(2);
+  d.join(ann);
+  d.turn();
+  const auto first = d.rules.held(ann, at(1));
+  REQUIRE(first);
+  const ranges one{range(1, 2)};
+  CHECK(d.rules.extend(ann, one, 10s, d.now).lost.empty());
+  CHECK(d.rules.held(ann, at(1))->lease == first->lease);
+  CHECK(d.rules.give_back(ann, one).lost.empty());
+  CHECK(offsets_of(d.turn()) == ranges{range(1, 2)});
+  const auto second = d.rules.held(ann, at(1));
+  REQUIRE(second);
+  CHECK(second->attempt == first->attempt);
+  CHECK(second->lease != first->lease);
+}
+
 TEST_CASE("the last attempt that fails is a dead letter, in the record that settles it",
           "[delivery]") {
   depot d;
