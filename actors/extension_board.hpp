@@ -2,6 +2,7 @@
 // then the same for as long as they live, but for the handles of who is started again.
 #pragma once
 
+#include "actors/bytes_in_hand.hpp"
 #include "actors/extensions.hpp"
 #include "actors/rules/placement.hpp"
 
@@ -14,6 +15,9 @@
 #include <vector>
 
 namespace waybill {
+
+/// What one extension was handed, and it or those who wait for its answer still hold.
+inline constexpr std::uint64_t extension_bytes_max = 64u << 20;
 
 /// One extension that the configuration places. Any thread.
 class extension_slot {
@@ -50,6 +54,8 @@ public:
 
   /// The alarm that it does not answer in time is raised: by whoever sees it first.
   std::atomic<bool> late{false};
+  /// Batches, dead letters, failed messages: also those that lie in the mailbox of one that hangs.
+  const bytes_in_hand in_hand{extension_bytes_max};
 
 private:
   const kind what_;

@@ -139,7 +139,15 @@ struct extension_supervisor_state {
   void letter(std::uint64_t place, const buried_ptr& what) {
     if (place >= children.size() || !children[place]->queue)
       return;
-    children[place]->queue->push(what);
+    auto& queue = *children[place]->queue;
+    const auto weight = sizeof(buried_letter) + what->letter.message.size() +
+                        what->letter.reason.size() + what->letter.consumer.size();
+    if (auto held = slots()[place]->in_hand.hold(what, weight))
+      queue.push(std::move(held));
+    else
+      queue.lose({ec::overloaded, "those that it has in hand or that wait for it weigh " +
+                                      std::to_string(extension_bytes_max >> 20) +
+                                      " MiB, as much as they may"});
     arm_tick();
   }
 

@@ -41,6 +41,11 @@ public:
     waiting_.push_back(std::move(what));
     ask();
   }
+  /// One more that it is not told, without having been pushed.
+  void lose(const failure& why) {
+    ++lost_;
+    ways_.behind(lost_, why);
+  }
   /// Asks the listener that is there now, if something waits.
   void next() {
     resting_ = false;
@@ -73,10 +78,6 @@ private:
     if (waiting_.empty() && lost_ > 0)
       ways_.caught_up(std::exchange(lost_, 0));
     ask();
-  }
-  void lose(const failure& why) {
-    ++lost_;
-    ways_.behind(lost_, why);
   }
 
   ways ways_;

@@ -35,12 +35,17 @@ bool partition_leader_state::ask_policy(const settle_request& what) {
   const auto policy = slot->find<redelivery_actor>();
   if (!policy || held->attempt >= attempts_max)
     return false; // nobody is there, or there is nothing to decide
+  auto reason = cut_reason(what.reason, args.node->bounds.delivery.reason_bytes_max);
+  const auto weight = sizeof(failed_message) + reason.size();
+  const auto question =
+      slot->in_hand.hold(std::make_shared<const failed_message>(
+                             args.topic, args.partition.number, offset, held->group, held->consumer,
+                             std::move(reason), held->attempt, attempts_max, what.span),
+                         weight);
+  if (!question)
+    return false; // it hangs, and keeps what it was asked about
   const auto number = next_judging++;
   judging.emplace(number, judged_nack{what, held->lease});
-  const auto question = std::make_shared<const failed_message>(
-      args.topic, args.partition.number, offset, held->group, held->consumer,
-      cut_reason(what.reason, args.node->bounds.delivery.reason_bytes_max), held->attempt,
-      attempts_max, what.span);
   self->request(policy, args.node->bounds.extensions.redelivery_timeout, atom::failed_v, question)
       .then(
           [this, number, slot](const redelivery& answer) {

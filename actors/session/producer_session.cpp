@@ -36,7 +36,8 @@ struct producer_session_state {
   struct offered {
     publish_request request; ///< without its body
     shared_bytes batch;      ///< as it was sent
-    shared_bytes plain;      ///< the same, or what was compressed in it
+    shared_bytes plain;      ///< the same, or what was compressed in it; none: it was not shown
+    offered_ptr shown;       ///< counted as long as `plain` is needed
     std::optional<interception> answer{};
   };
   extension_slot* interceptor = nullptr;               ///< of the topic; null: none
@@ -170,7 +171,7 @@ struct producer_session_state {
     const auto checked = check(batch.view());
     if (!checked)
       return args.port->answer(call, checked.error());
-    if (interceptor && offered_bytes > 0 &&
+    if (interceptor &&
         offered_bytes + plain_bytes_of(batch.view()) > args.node->bounds.net.connection_bytes_max)
       return args.port->answer(
           call, failure{ec::overloaded, "the batches that wait for the " + interceptor->title() +
@@ -207,11 +208,18 @@ struct producer_session_state {
     WAYBILL_ASSERT(plain); // it was checked
     auto messages = read_batch(plain->view());
     WAYBILL_ASSERT(messages);
-    const auto what = std::make_shared<const offered_batch>(
-        topic_name(), partition, args.producer.name, *plain, *std::move(messages));
+    const auto weight = weight_of(*messages) + plain->size();
+    const auto what = interceptor->in_hand.hold(
+        std::make_shared<const offered_batch>(topic_name(), partition, args.producer.name, *plain,
+                                              *std::move(messages)),
+        weight);
     const auto question = request.question;
+    if (!what) {
+      offers[partition].push_back({std::move(request), batch, {}, {}});
+      return judged(partition, question, no_room());
+    }
     offered_bytes += plain->size();
-    offers[partition].push_back({std::move(request), batch, *plain});
+    offers[partition].push_back({std::move(request), batch, *plain, what});
     const auto judge = interceptor->find<interceptor_actor>();
     if (!judge)
       return judged(partition, question, unjudged("is being started again"));
@@ -229,6 +237,22 @@ struct producer_session_state {
                      unjudged(late ? "did not answer within extensions.interceptor-timeout"
                                    : "failed (" + to_failure(why).detail + ")"));
             });
+  }
+
+  /// What taking it apart adds to a batch; also of an empty one something waits in a mailbox.
+  [[nodiscard]] static std::uint64_t weight_of(const std::vector<message_view>& messages) {
+    std::uint64_t weight = sizeof(offered_batch) + 256;
+    for (const auto& each : messages)
+      weight += sizeof each + each.headers.size() * sizeof each.headers.front();
+    return weight;
+  }
+
+  /// It is not even shown: one that hangs keeps what it was asked about.
+  [[nodiscard]] failure no_room() const {
+    return {ec::overloaded, "the " + interceptor->title() + " of topic \"" + topic_name() +
+                                "\" has " + std::to_string(extension_bytes_max >> 20) +
+                                " MiB of batches in hand, as much as it may, so the batch was not "
+                                "taken; repeat later"};
   }
 
   /// Nothing passes unseen: it is refused, and may come again.

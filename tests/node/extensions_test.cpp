@@ -7,6 +7,8 @@
 #include <capnp/serialize.h>
 #include <catch2/catch.hpp>
 
+#include <deque>
+
 using namespace waybill;
 using namespace waybill::test;
 
@@ -14,6 +16,7 @@ namespace {
 
 struct judge_state {
   std::vector<std::pair<std::string, caf::typed_response_promise<interception>>> kept;
+  std::vector<offered_ptr> hoard;
   std::uint64_t asked = 0;
 };
 
@@ -38,7 +41,11 @@ interceptor_actor::behavior_type judge(interceptor_actor::stateful_pointer<judge
       return interception::change({{0, {{"large", std::string(2u << 20, 'x')}}}});
     if (word == "die")
       self->quit(caf::make_error(ec::internal));
-    if (word == "sleep" || word == "die") {
+    if (word == "hoard")
+      self->state.hoard.push_back(batch);
+    if (word == "empty")
+      self->state.hoard.clear();
+    if (word == "sleep" || word == "die" || word == "hoard") {
       self->state.kept.emplace_back(word, self->make_response_promise<interception>());
       return self->state.kept.back().second;
     }
@@ -274,6 +281,34 @@ TEST_CASE("an interceptor that does not answer holds up its topic alone, and not
   CHECK(comes_true(patience, [&] { return c.node.has_said("interceptor-late is over"); }));
   CHECK(c.consume(1)[0].body() == "accept two");
   c.expect_balance();
+}
+
+TEST_CASE("what an interceptor that hangs was asked about is bounded, and asked about no further") {
+  court c{{"--extensions.interceptor-timeout=100ms", "--net.message-bytes-max=4000000"}};
+  rpc_peer peer{c.node.port()};
+  std::deque<peer_producer> senders; // each of them repeats, and has none waiting then
+  for (const auto* name : {"one", "two", "three"})
+    senders.emplace_back(peer, "orders", name);
+  const auto large = batch_with("hoard " + std::string(3'900'000, 'x'));
+  constexpr std::size_t room = 17; // of such in 64 MiB
+  for (std::size_t i = 0; i < room; ++i)
+    REQUIRE(senders[i % senders.size()].publish_numbered(1, 0, large).code == ec::extension_failed);
+  REQUIRE(c.notes->all().size() == room);
+  for (auto& sender : senders) {
+    const auto refused = sender.publish_numbered(1, 0, large);
+    CHECK(refused.code == ec::overloaded);
+    CHECK(refused.detail.find("interceptor judge") != std::string::npos);
+  }
+  CHECK(c.notes->all().size() == room);
+  // It lets go, and all goes on.
+  CHECK(comes_true(patience, [&] {
+    return senders[0].publish_numbered(1, 0, batch_with("empty it")).code == ec::none;
+  }));
+  CHECK(comes_true(patience, [&] {
+    return senders[1]
+               .publish_numbered(1, 0, batch_with("accept " + std::string(3'900'000, 'x')))
+               .code == ec::none;
+  }));
 }
 
 TEST_CASE("an interceptor that ends is started again, and its batches come again") {

@@ -109,6 +109,19 @@ TEST_CASE("a flood of dead letters finds a listener's queue bounded") {
   CHECK(g.held() == 51);
 }
 
+TEST_CASE("what a listener that hangs was told or is to be told is bounded in bytes") {
+  graveyard g{{"--net.message-bytes-max=15MiB", "--net.batch-bytes-max=16MiB",
+               "--extensions.listener-timeout=10min"}};
+  std::vector<std::string> bodies{"sleep"};
+  for (int i = 0; i < 5; ++i) // the fifth is too much
+    bodies.emplace_back(14u << 20, 'x');
+  g.bury(bodies);
+  CHECK(comes_true(patience, [&] {
+    return g.node.has_said("was not told of 1 dead letters: those that it has in hand");
+  }));
+  CHECK(g.held() == bodies.size());
+}
+
 // ---- Redelivery ---------------------------------------------------------------------------------
 
 namespace {
