@@ -8,12 +8,6 @@
 
 namespace waybill {
 
-namespace {
-
-constexpr std::uint64_t redrive_bytes_max = 4u << 20; ///< of messages, in one entry
-
-} // namespace
-
 partition_view partition_leader_state::describe() {
   partition_view view;
   view.number = args.partition.number;
@@ -46,11 +40,7 @@ basis_ptr partition_leader_state::basis() const {
 
 caf::result<seek_result> partition_leader_state::seek(const std::string& group,
                                                       const seek_target& target) {
-  if (auto why = refusal())
-    return to_error(*why);
-  if (auto why = no_room())
-    return to_error(*why);
-  if (auto why = no_group(group))
+  if (auto why = refusal_of_change(group))
     return to_error(*why);
   if (target.where == seek_target::kind::offset && target.offset > applied_offset)
     return to_error({ec::bad_argument, partition_name(args.topic, args.partition.number) +
@@ -98,43 +88,20 @@ void partition_leader_state::append_seek(const std::string& group, message_offse
   rules->appended(record);
 }
 
-/// The store tells the messages; what the writer still has to write is waited for first.
 caf::result<redrive_result>
 partition_leader_state::redrive(const std::string& group,
                                 const std::vector<message_offset>& offsets) {
-  if (auto why = refusal())
+  if (auto why = refusal_of_change(group))
     return to_error(*why);
-  if (auto why = no_room())
-    return to_error(*why);
-  if (auto why = no_group(group))
-    return to_error(*why);
-  const auto reader = find_role<storage_reader_actor>(self->system(), role::storage_reader);
-  if (!reader)
-    return to_error({ec::partition_offline, "the storage reader is being started; repeat"});
   redrive_result result;
-  const auto free = take_free(group, offsets, result);
+  const auto taken = take_free(group, offsets, result);
   auto promise = self->make_response_promise<redrive_result>();
-  const auto failed = [this, promise, group, free](const caf::error& why) mutable {
-    for (const auto offset : free)
-      moving.erase({group, offset});
-    promise.deliver(why);
-  };
-  self->request(writer, caf::infinite, atom::record_v, record_list{})
-      .then(
-          [this, reader, group, free, promise, failed, result](done) {
-            self->request(reader, args.node->bounds.storage.request_timeout, atom::redrive_v,
-                          args.partition, group, free, redrive_bytes_max)
-                .then(
-                    [this, group, free, promise, result](const letter_list& letters) {
-                      for (const auto offset : free)
-                        if (!std::ranges::any_of(*letters,
-                                                 [&](const auto& l) { return l.offset == offset; }))
-                          moving.erase({group, offset});
-                      append_redrive(group, *letters, result, promise);
-                    },
-                    failed);
-          },
-          failed);
+  read_taken(
+      group, taken,
+      [this, group, promise, result](const letter_list& letters) {
+        append_redrive(group, *letters, result, promise);
+      },
+      [promise](const failure& why) mutable { promise.deliver(to_error(why)); });
   return promise;
 }
 
@@ -188,8 +155,7 @@ partition_leader_state::purge(const std::string& group,
   waiting who;
   who.then = [this, group, asked = record.dead_letters, promise,
               result](const failure* why) mutable {
-    for (const auto offset : asked)
-      moving.erase({group, offset});
+    let_go(group, asked);
     if (why)
       promise.deliver(to_error(*why));
     else

@@ -14,47 +14,10 @@ namespace waybill {
 
 namespace {
 
-constexpr std::uint64_t letters_bytes_max = 4u << 20; ///< of messages, for one call
 constexpr std::size_t questions_max = 16;
 constexpr std::size_t transfers_max = 1'000; ///< of a partition, those in doubt counted
 
-std::string target_name(const std::string& topic, const partition_id& target) {
-  return topic + "/" + std::to_string(target.number);
-}
-
-failure standing_of(const transfer_state& t, const std::string& letter) {
-  const auto to = target_name(t.topic, t.target);
-  if (t.doubt)
-    return {ec::in_doubt, letter + " was sent to " + to +
-                              ", and nobody knows whether it arrived (" + *t.doubt +
-                              "): look there, then give it up or send it again"};
-  return {ec::under_way, letter + " is on its way to " + to + ": wait for it, or give it up"};
-}
-
 } // namespace
-
-std::vector<message_offset> partition_leader_state::take_free(const std::string& group,
-                                                              std::vector<message_offset> offsets,
-                                                              redrive_result& into) {
-  std::ranges::sort(offsets);
-  offsets.erase(std::unique(offsets.begin(), offsets.end()), offsets.end());
-  std::map<message_offset, const transfer_state*> locked;
-  for (const auto& [begun, each] : *rules->transfers_of(group))
-    for (const auto letter : each.dead_letters)
-      locked.emplace(letter, &each);
-  std::vector<message_offset> free;
-  for (const auto offset : offsets) {
-    const auto letter = message_id(args.topic, args.partition.number, offset);
-    if (const auto found = locked.find(offset); found != locked.end())
-      into.left.emplace_back(offset, standing_of(*found->second, letter));
-    else if (!moving.emplace(group, offset).second)
-      into.left.emplace_back(
-          offset, failure{ec::under_way, letter + " is being redriven or purged: repeat"});
-    else
-      free.push_back(offset);
-  }
-  return free;
-}
 
 // ---- Until it begins
 // ---------------------------------------------------------------------------------
@@ -80,11 +43,7 @@ caf::result<redrive_result>
 partition_leader_state::transfer(const std::string& group,
                                  const std::vector<message_offset>& offsets,
                                  const transfer_wish& wish) {
-  if (auto why = refusal())
-    return to_error(*why);
-  if (auto why = no_room())
-    return to_error(*why);
-  if (auto why = no_group(group))
+  if (auto why = refusal_of_change(group))
     return to_error(*why);
   if (auto why = no_room_for_transfer())
     return to_error(*why);
@@ -92,50 +51,40 @@ partition_leader_state::transfer(const std::string& group,
   asked_by->answer = self->make_response_promise<redrive_result>();
   asked_by->parcels = 1; // the call itself, until its parcels are made
   questions.insert(asked_by);
-  const auto free = take_free(group, offsets, asked_by->result);
-  // Behind what the writer still has to write: letters that were just made are in the store.
-  self->request(writer, caf::infinite, atom::record_v, record_list{})
-      .then([this, group, free, wish,
-             asked_by](done) { read_for_transfer(group, free, wish, asked_by); },
-            [this](const caf::error& why) { step_down(to_failure(why)); });
+  read_taken(
+      group, take_free(group, offsets, asked_by->result),
+      [this, group, wish, asked_by](const letter_list& letters) {
+        find_target(group, letters, wish, asked_by);
+      },
+      [this, asked_by](const failure& why) {
+        if (questions.erase(asked_by) > 0)
+          asked_by->answer.deliver(to_error(why));
+      });
   return asked_by->answer;
 }
 
-void partition_leader_state::read_for_transfer(const std::string& group,
-                                               const std::vector<message_offset>& free,
-                                               const transfer_wish& wish,
-                                               const question_ptr& asked_by) {
-  const auto nowhere = [this, group, free, asked_by](const failure& why) {
-    for (const auto offset : free)
-      moving.erase({group, offset});
+void partition_leader_state::find_target(const std::string& group, const letter_list& letters,
+                                         const transfer_wish& wish, const question_ptr& asked_by) {
+  const auto nowhere = [this, group, letters, asked_by](const failure& why) {
+    for (const auto& letter : *letters)
+      moving.erase({group, letter.offset});
     if (questions.erase(asked_by) > 0)
       asked_by->answer.deliver(to_error(why));
   };
-  const auto reader = find_role<storage_reader_actor>(self->system(), role::storage_reader);
-  const auto patience = args.node->bounds.storage.request_timeout;
-  self->request(reader, patience, atom::redrive_v, args.partition, group, free, letters_bytes_max)
-      .then(
-          [this, group, free, wish, asked_by, nowhere](const letter_list& letters) {
-            look_up_topic(self, args.node, wish.topic,
-                          [this, group, free, wish, asked_by, nowhere,
-                           letters](const topic_ptr& found, const failure* why) {
-                            if (why)
-                              return nowhere(*why);
-                            if (const auto gone = refusal())
-                              return nowhere(*gone);
-                            if (wish.partition.value_or(0) >= found->partitions.size())
-                              return nowhere({ec::unknown_partition,
-                                              "topic \"" + wish.topic + "\" has partitions 0 to " +
-                                                  std::to_string(found->partitions.size() - 1) +
-                                                  ", not " + std::to_string(*wish.partition)});
-                            for (const auto offset : free)
-                              if (std::ranges::find(*letters, offset, &dead_letter::offset) ==
-                                  letters->end())
-                                moving.erase({group, offset});
-                            make_parcels(group, *letters, *found, wish, asked_by);
-                          });
-          },
-          [nowhere](const caf::error& why) { nowhere(to_failure(why)); });
+  look_up_topic(
+      self, args.node, wish.topic,
+      [this, group, letters, wish, asked_by, nowhere](const topic_ptr& found, const failure* why) {
+        if (why)
+          return nowhere(*why);
+        if (const auto gone = refusal())
+          return nowhere(*gone);
+        if (wish.partition.value_or(0) >= found->partitions.size())
+          return nowhere({ec::unknown_partition, "topic \"" + wish.topic +
+                                                     "\" has partitions 0 to " +
+                                                     std::to_string(found->partitions.size() - 1) +
+                                                     ", not " + std::to_string(*wish.partition)});
+        make_parcels(group, *letters, *found, wish, asked_by);
+      });
 }
 
 /// By partition, each of a size that the target takes.
@@ -253,18 +202,16 @@ void partition_leader_state::transfer_begun(const parcel& p, const transfer_stat
   const auto* transfers = rules->transfers_of(p.group);
   if (!transfers || !transfers->contains(applied.index))
     return fail(p, {ec::unknown_group, "group \"" + p.group + "\" was deleted meanwhile"});
-  for (const auto offset : p.letters)
-    moving.erase({p.group, offset}); // it is locked from here on
+  let_go(p.group, p.letters); // they are locked from here on
   opening.erase(p.target);
   carry(p.group, applied.index, what, p.batch, p.asked_by);
 }
 
 /// They stay where they are.
 void partition_leader_state::leave(const parcel& p, const failure& why) {
-  for (const auto offset : p.letters) {
-    moving.erase({p.group, offset});
+  let_go(p.group, p.letters);
+  for (const auto offset : p.letters)
     p.asked_by->result.left.emplace_back(offset, why);
-  }
   --p.asked_by->parcels;
   answer_if_whole(p.asked_by);
 }
@@ -367,11 +314,10 @@ void partition_leader_state::transfer_ended(const transfer_record& how, const tr
     if (const auto& asked_by = found.mapped().asked_by) {
       auto why = found.mapped().why;
       if (how.action == transfer_action::doubt)
-        why = {ec::in_doubt, "nobody knows whether it arrived in " +
-                                 target_name(was.topic, was.target) + ": " + how.reason};
-      else if (why.code == ec::none)
         why = {ec::in_doubt,
-               "given up; it may have arrived in " + target_name(was.topic, was.target)};
+               "nobody knows whether it arrived in " + target_name(was) + ": " + how.reason};
+      else if (why.code == ec::none)
+        why = {ec::in_doubt, "given up; it may have arrived in " + target_name(was)};
       auto& result = asked_by->result;
       for (std::uint64_t i = 0; i < was.dead_letters.size(); ++i) {
         if (how.action != transfer_action::done) {
@@ -448,7 +394,7 @@ transfers_ptr partition_leader_state::transfers(const std::string& group) const 
   if (const auto* found = rules ? rules->transfers_of(group) : nullptr)
     for (const auto& [begun, each] : *found)
       for (const auto letter : each.dead_letters)
-        all->emplace(letter, letter_transfer{target_name(each.topic, each.target), each.doubt});
+        all->emplace(letter, letter_transfer{target_name(each), each.doubt});
   return all;
 }
 

@@ -110,6 +110,14 @@ std::optional<failure> partition_leader_state::no_group(const std::string& group
                                         partition_name(args.topic, args.partition.number)};
 }
 
+std::optional<failure> partition_leader_state::refusal_of_change(const std::string& group) const {
+  if (auto why = refusal())
+    return why;
+  if (auto why = no_room())
+    return why;
+  return no_group(group);
+}
+
 double partition_leader_state::draw() { return std::uniform_real_distribution{0.0, 1.0}(random); }
 
 caf::result<done> partition_leader_state::stop() {

@@ -154,6 +154,8 @@ struct partition_leader_state {
   [[nodiscard]] std::optional<failure> refusal() const;
   /// That there is no such group.
   [[nodiscard]] std::optional<failure> no_group(const std::string& group) const;
+  /// Why this group may not be given more now than its consumers settle; none: it may.
+  [[nodiscard]] std::optional<failure> refusal_of_change(const std::string& group) const;
   [[nodiscard]] double draw();
 
   // ---- The log (leader_commit.cpp)
@@ -240,11 +242,18 @@ struct partition_leader_state {
                                     const std::vector<message_offset>& offsets);
   void append_redrive(const std::string& group, const std::vector<dead_letter>& letters,
                       redrive_result result, caf::typed_response_promise<redrive_result> answer);
+  [[nodiscard]] partition_snapshot snapshot() const;
+  [[nodiscard]] basis_ptr basis() const;
+
+  // ---- Dead letters in hand (leader_letters.cpp)
+  // ----------------------------------------------------
   /// Those that nothing is under way for; they are `moving` from here on. The others are `left`.
   [[nodiscard]] std::vector<message_offset>
   take_free(const std::string& group, std::vector<message_offset> offsets, redrive_result& into);
-  [[nodiscard]] partition_snapshot snapshot() const;
-  [[nodiscard]] basis_ptr basis() const;
+  void read_taken(const std::string& group, const std::vector<message_offset>& taken,
+                  std::function<void(const letter_list&)> then,
+                  std::function<void(const failure&)> failed);
+  void let_go(const std::string& group, const std::vector<message_offset>& taken);
 
   // ---- Transfers (leader_transfer.cpp)
   // -------------------------------------------------------------
@@ -252,8 +261,8 @@ struct partition_leader_state {
                                        const std::vector<message_offset>& offsets,
                                        const transfer_wish& wish);
   [[nodiscard]] std::optional<failure> no_room_for_transfer() const;
-  void read_for_transfer(const std::string& group, const std::vector<message_offset>& free,
-                         const transfer_wish& wish, const question_ptr& asked_by);
+  void find_target(const std::string& group, const letter_list& letters, const transfer_wish& wish,
+                   const question_ptr& asked_by);
   void make_parcels(const std::string& group, const std::vector<dead_letter>& letters,
                     const topic_view& to, const transfer_wish& wish, const question_ptr& asked_by);
   void enter_parcel(const std::string& group, const std::vector<dead_letter>& letters,

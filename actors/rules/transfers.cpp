@@ -23,6 +23,10 @@ std::string transfer_producer(const partition_id& source) {
          std::to_string(source.number);
 }
 
+std::string target_name(const transfer_state& t) {
+  return t.topic + "/" + std::to_string(t.target.number);
+}
+
 bool is_transfer_producer(std::string_view name) { return name.starts_with(producer_prefix); }
 
 std::uint32_t transfer_partition(std::string_view key, std::uint32_t source,

@@ -27,6 +27,8 @@ namespace waybill {
 /// Under which name a partition's transfers are published. Only nodes may open such a name.
 [[nodiscard]] std::string transfer_producer(const partition_id& source);
 [[nodiscard]] bool is_transfer_producer(std::string_view name);
+/// Where it goes, for people: `later/0`.
+[[nodiscard]] std::string target_name(const transfer_state& t);
 
 /// Where a message without a target of its own goes: by its key, as a publish does; without a key
 /// all of a source partition's to one.
