@@ -58,8 +58,8 @@ void retention::trim(message_offset first_needed) {
   const auto last = std::ranges::upper_bound(marks_, first_needed, {}, &mark::offset);
   if (last - marks_.begin() > 1)
     marks_.erase(marks_.begin(), last - 1); // the one before: it tells how old the first one is
-  while (marks_.size() < marks_max / 8 && doublings_ > 0)
-    --doublings_;
+  if (marks_.size() < marks_max / 8)
+    doublings_ = 0;
 }
 
 void retention::snapshot(partition_snapshot& into) const {
