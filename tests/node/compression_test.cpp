@@ -110,12 +110,6 @@ std::vector<std::string> bodies_at(const std::string& batch,
   return bodies;
 }
 
-client_options quiet() {
-  client_options options;
-  options.log = [](const std::string&) {};
-  return options;
-}
-
 producer_options compressing() {
   producer_options options;
   options.compression = compression::zstd;

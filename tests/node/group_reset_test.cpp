@@ -17,12 +17,6 @@ namespace {
 
 constexpr int messages = 8; ///< together more than a leader keeps of what it has read
 
-client_options quiet() {
-  client_options options;
-  options.log = [](const std::string&) {};
-  return options;
-}
-
 message take(consumer& from) {
   auto m = from.next(20s);
   REQUIRE(m);

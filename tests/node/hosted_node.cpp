@@ -105,6 +105,12 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   return text ? std::stoull(text) : otherwise;
 }
 
+client_options quiet() {
+  client_options options;
+  options.log = [](const std::string&) {};
+  return options;
+}
+
 std::uint64_t drawn_seed() {
   const auto seed = from_environment("WAYBILL_SEED", std::random_device{}());
   std::printf("seed: %llu (WAYBILL_SEED=%llu repeats it)\n", static_cast<unsigned long long>(seed),

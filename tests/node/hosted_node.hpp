@@ -3,6 +3,7 @@
 #pragma once
 
 #include "apps/node/node.hpp"
+#include "net/client/client.hpp"
 #include "tests/support/fault_env.hpp"
 
 #include <condition_variable>
@@ -79,6 +80,8 @@ private:
   std::string path_;
 };
 
+/// A client that says nothing of its connections.
+[[nodiscard]] client_options quiet();
 /// The seed of a random test: `WAYBILL_SEED`, or another one each time. It is printed.
 [[nodiscard]] std::uint64_t drawn_seed();
 /// A number from the environment, or else the short form's.

@@ -31,9 +31,9 @@ void acknowledge(consumer& from, const message& m) {
   }
 }
 
-client_options quiet() {
-  client_options options{.call_timeout = patience};
-  options.log = [](const std::string&) {};
+client_options patient_and_quiet() {
+  auto options = quiet();
+  options.call_timeout = patience;
   return options;
 }
 
@@ -121,7 +121,7 @@ small_house::small_house(house_plan plan)
                                      .extend = plan_.extend,
                                      .bounds = plan_.bounds}} {
   node_.start();
-  admin_.emplace(node_.server(), quiet());
+  admin_.emplace(node_.server(), patient_and_quiet());
   other_.emplace(node_.server());
 }
 

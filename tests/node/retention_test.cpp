@@ -13,12 +13,6 @@ namespace {
 
 constexpr std::uint64_t many = 12;
 
-client_options quiet() {
-  client_options options;
-  options.log = [](const std::string&) {};
-  return options;
-}
-
 struct house {
   fault_env env;
   hosted_node node{

@@ -29,12 +29,6 @@ void expect_words(const failure& why, std::initializer_list<std::string> words) 
     CHECK(why.detail.find(each) != std::string::npos);
 }
 
-client_options quiet() {
-  client_options options;
-  options.log = [](const std::string&) {};
-  return options;
-}
-
 } // namespace
 
 TEST_CASE("a clean stop under load loses nothing, and counts no attempt for what is given back") {

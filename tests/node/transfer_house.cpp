@@ -14,12 +14,6 @@ using namespace std::chrono_literals;
 
 constexpr milliseconds patience{20'000};
 
-client_options quiet() {
-  client_options options;
-  options.log = [](const std::string&) {};
-  return options;
-}
-
 std::vector<std::string> with_defaults(std::vector<std::string> flags) {
   flags.emplace_back("--delivery.attempts-max=1");
   flags.emplace_back("--supervision.restarts-max=1000");
@@ -161,9 +155,9 @@ void transfer_house::expect_all_once(const std::string& topic, std::size_t many)
 bool transfer_house::cut_during_transfer(std::uint64_t operations, std::uint64_t seed,
                                          milliseconds call_timeout) {
   const auto chosen = offsets();
-  std::atomic<bool> ended = false;
+  const auto ended = std::make_shared<std::atomic<bool>>(false); // the caller may outlive this call
   env.cut_power_after(operations, {.seed = seed, .mode = tail::torn});
-  caller_ = std::jthread{[&ended, chosen, call_timeout, server = node.server()] {
+  caller_ = std::jthread{[ended, chosen, call_timeout, server = node.server()] {
     try {
       auto options = quiet();
       options.call_timeout = call_timeout;
@@ -172,9 +166,9 @@ bool transfer_house::cut_during_transfer(std::uint64_t operations, std::uint64_t
     } catch (const client_error&) {
       // its node has gone; who looks afterwards sees what became of it
     }
-    ended = true;
+    *ended = true;
   }};
-  REQUIRE(comes_true(patience, [&] { return ended || env.is_off(); }));
+  REQUIRE(comes_true(patience, [&] { return *ended || env.is_off(); }));
   env.cancel_cut();
   if (!env.is_off()) {
     caller_.join();

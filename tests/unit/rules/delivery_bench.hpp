@@ -61,6 +61,9 @@ struct depot {
               std::uint64_t start = 0) {
     rules.apply(group_record{group_action::create, group, policy, at(start)}, now);
   }
+  void seek(const std::string& group, std::uint64_t target) {
+    rules.apply(group_record{group_action::seek, group, {}, at(target)}, now);
+  }
   void remove(const std::string& group) {
     rules.apply(group_record{group_action::remove, group, {}, {}}, now);
   }

@@ -7,9 +7,6 @@ namespace {
 void retain(depot& d, std::uint64_t dropped_below, std::optional<message_offset> kept_from) {
   d.rules.apply(retention_record{at(dropped_below), kept_from});
 }
-void seek(depot& d, const std::string& group, std::uint64_t target) {
-  d.rules.apply(group_record{group_action::seek, group, {}, at(target)}, d.now);
-}
 
 } // namespace
 
@@ -31,7 +28,7 @@ TEST_CASE("what a group has not read and is dropped stands under its own name",
   CHECK(d.ack(ann, {range(2, 4)}).lost == ranges{range(2, 4)}); // its lease has ended
   CHECK(offsets_of(d.turn()) == ranges{range(6, 10)});
   SECTION("and does not come again") {
-    seek(d, "g", 0);
+    d.seek("g", 0);
     d.create("h");
     d.join(bob, "h");
     CHECK(offsets_of(d.turn(), bob) == ranges{range(6, 10)});
@@ -83,7 +80,7 @@ TEST_CASE("what is kept comes again for a group that is alone", "[delivery][rete
   retain(d, 0, at(4));
   CHECK(d.rules.needed() == ranges{range(4, 10)});
   SECTION("as far back as it reaches") {
-    seek(d, "g", 2);
+    d.seek("g", 2);
     CHECK(d.view().counts.reopened == 6);
     CHECK(offsets_of(d.turn()) == ranges{range(4, 10)});
     CHECK(balances(d.view()));
@@ -106,7 +103,7 @@ TEST_CASE("what is kept comes again for a group that is alone", "[delivery][rete
   SECTION("until nothing is kept any more") {
     retain(d, 0, {});
     CHECK(d.rules.needed().empty());
-    seek(d, "g", 0);
+    d.seek("g", 0);
     CHECK(d.view().counts.reopened == 0);
   }
 }

@@ -2,13 +2,6 @@
 #include "delivery_bench.hpp"
 
 namespace waybill::bench {
-namespace {
-
-void seek(depot& d, const std::string& group, std::uint64_t target) {
-  d.rules.apply(group_record{group_action::seek, group, {}, at(target)}, d.now);
-}
-
-} // namespace
 
 TEST_CASE("what lies before the place is skipped, under its own name", "[delivery][seek]") {
   depot d;
@@ -18,7 +11,7 @@ TEST_CASE("what lies before the place is skipped, under its own name", "[deliver
   REQUIRE(offsets_of(d.turn()) == ranges{range(0, 4)});
   CHECK(d.ack(ann, {range(0, 2)}).lost.empty());
   d.commit();
-  seek(d, "g", 7);
+  d.seek("g", 7);
   CHECK(d.view().counts.skipped == 5);
   CHECK(d.view().counts.acked == 2);
   CHECK(balances(d.view()));
@@ -38,7 +31,7 @@ TEST_CASE("what was acknowledged comes again while another group still needs it"
   CHECK(d.ack(ann, {range(0, 10)}).lost.empty());
   CHECK(d.ack(bob, {range(0, 3)}).lost.empty());
   d.commit();
-  seek(d, "g", 1);
+  d.seek("g", 1);
   CHECK(d.view().counts.reopened == 7); // 1 and 2 were settled by both: they may be gone
   CHECK(balances(d.view()));
   CHECK(offsets_of(d.turn(), ann) == ranges{range(3, 10)});
@@ -61,7 +54,7 @@ TEST_CASE("a group that was to start ahead of the log gets all that comes after 
   d.create("g", policy, 20);
   d.join(ann);
   CHECK(d.turn().empty());
-  seek(d, "g", 3);
+  d.seek("g", 3);
   d.publish(5);
   CHECK(offsets_of(d.turn()) == ranges{range(5, 10)}); // what came before may be gone
   CHECK(balances(d.view()));
@@ -75,7 +68,7 @@ TEST_CASE("the only group gets nothing again that it had settled", "[delivery][s
   d.turn();
   CHECK(d.ack(ann, {range(0, 5)}).lost.empty());
   d.commit();
-  seek(d, "g", 0);
+  d.seek("g", 0);
   CHECK(d.view().counts.reopened == 0);
   CHECK(d.turn().empty());
 }
@@ -89,7 +82,7 @@ TEST_CASE("dead letters that are held, and what was for others, do not come agai
   d.rules.apply({{{"g", {range(0, 1)}, {}, {}, {dead_at(1)}}}}, {}, d.now);
   d.publish(1, "h"); // redriven for h alone
   d.join(ann);
-  seek(d, "g", 0);
+  d.seek("g", 0);
   CHECK(offsets_of(d.turn()) == ranges{range(0, 1), range(2, 3)});
   CHECK(d.view().dead_held == 1);
   CHECK(balances(d.view()));
@@ -102,7 +95,7 @@ TEST_CASE("a group can go back behind its own start", "[delivery][seek]") {
   d.create("late", plain_policy(), 4);
   d.join(ann, "late");
   REQUIRE(offsets_of(d.turn(), ann) == ranges{range(4, 6)});
-  seek(d, "late", 2);
+  d.seek("late", 2);
   CHECK(offsets_of(d.turn(), ann) == ranges{range(2, 4)});
   CHECK(balances(d.view("late")));
 }
@@ -112,7 +105,7 @@ TEST_CASE("a place behind the last message is the next one", "[delivery][seek]")
   d.create("g");
   d.publish(3);
   d.join(ann);
-  seek(d, "g", 100);
+  d.seek("g", 100);
   CHECK(d.view().counts.skipped == 3);
   d.publish(2);
   CHECK(offsets_of(d.turn()) == ranges{range(3, 5)});
@@ -128,13 +121,13 @@ TEST_CASE("what was under way for a message that a seek passed over is over", "[
   d.join(ann);
   REQUIRE(d.turn().size() == 4);
   CHECK(d.nack(ann, 1).lost.empty()); // its burial is gathered, and not proposed
-  seek(d, "g", 3);
+  d.seek("g", 3);
   for (const auto& record : d.commit()) {
     for (const auto& changes : record.groups)
       CHECK(changes.dead.empty());
   }
   CHECK(d.view().dead_held == 0);
-  seek(d, "g", 0);
+  d.seek("g", 0);
   CHECK(offsets_of(d.turn(), ann) == ranges{range(0, 3)});
   CHECK(balances(d.view()));
 }
@@ -143,7 +136,7 @@ TEST_CASE("a dead letter that a seek overtook in the log is none", "[delivery][s
   depot d;
   d.create("g");
   d.publish(4);
-  seek(d, "g", 3);
+  d.seek("g", 3);
   const auto buried = d.rules.apply({{{"g", {}, {}, {}, {dead_at(1), dead_at(3)}}}}, {}, d.now);
   CHECK(buried == std::vector{std::pair{std::string{"g"}, at(3)}});
   CHECK(d.view().dead_held == 1);
@@ -163,7 +156,7 @@ TEST_CASE("a seek back enters no more messages under their keys than may wait th
   d.rules.apply({{{"g", {range(0, 200)}, {}, {}, {}}}}, {}, d.now);
   d.join(ann);
   CHECK(d.turn().empty());
-  seek(d, "g", 0);
+  d.seek("g", 0);
   for (std::uint64_t offset = 0; offset < 200; ++offset) {
     REQUIRE(offsets_of(d.turn(), ann) == ranges{range(offset, offset + 1)});
     CHECK(d.view().behind <= 11);
@@ -184,7 +177,7 @@ TEST_CASE("an ordered group keeps the order of what comes again", "[delivery][se
     CHECK(d.ack(ann, {range(offset, offset + 1)}).lost.empty());
   }
   REQUIRE(offsets_of(d.turn(), ann) == ranges{range(3, 4)});
-  seek(d, "g", 1);
+  d.seek("g", 1);
   CHECK(d.turn().empty()); // one of the key is out
   CHECK(d.ack(ann, {range(3, 4)}).lost.empty());
   CHECK(offsets_of(d.turn(), ann) == ranges{range(1, 2)});
