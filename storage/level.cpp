@@ -1,6 +1,8 @@
 // Options of the databases, directories, and the translation of LevelDB's errors.
 #include "storage/level.hpp"
 
+#include "storage/early_writeback.hpp"
+
 #include <leveldb/cache.h>
 #include <leveldb/db.h>
 #include <leveldb/env.h>
@@ -26,9 +28,9 @@ public:
 
 level_context::level_context(leveldb::Env* env, std::uint64_t write_buffer_bytes,
                              std::uint64_t block_cache_bytes)
-    : real_{env == nullptr}, syncs_{real_ ? leveldb::Env::Default() : env,
-                                    real_ ? sync_counter::manifest_costs::two
-                                          : sync_counter::manifest_costs::one},
+    : real_{env == nullptr}, early_{real_ ? early_writeback(leveldb::Env::Default()) : nullptr},
+      syncs_{real_ ? early_.get() : env,
+             real_ ? sync_counter::manifest_costs::two : sync_counter::manifest_costs::one},
       write_buffer_bytes_{write_buffer_bytes}, cache_{leveldb::NewLRUCache(block_cache_bytes)},
       logger_{std::make_unique<silent_logger>()} {}
 

@@ -51,6 +51,7 @@ public:
 
 private:
   bool real_;
+  std::unique_ptr<leveldb::Env> early_; ///< none above an Env of a test
   mutable sync_counter syncs_;
   std::uint64_t write_buffer_bytes_;
   std::unique_ptr<leveldb::Cache> cache_;
