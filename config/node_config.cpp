@@ -2,9 +2,12 @@
 #include "config/node_config.hpp"
 
 #include "actors/extension_board.hpp"
+#include "config/hand_over.hpp"
 #include "storage/assert.hpp"
 
 #include <caf/all.hpp>
+#include <caf/policy/work_sharing.hpp>
+#include <caf/policy/work_stealing.hpp>
 
 #include <algorithm>
 #include <thread>
@@ -103,9 +106,27 @@ caf::config_value to_caf(const setting_value& value) {
   return caf::config_value{std::get<double>(value)};
 }
 
+template <class Policy>
+caf::actor_system::module* scheduler_with(caf::actor_system& system) {
+  return caf::scheduler::coordinator<Policy>::make(system, {});
+}
+
+/// CAF knows its own policies by name, and takes any that is loaded.
+caf::actor_system::module* wanted_scheduler(caf::actor_system& system) {
+  const auto policy = caf::get_or(system.config(), "scheduler.policy", caf::atom("handover"));
+  if (policy == caf::atom("sharing"))
+    return scheduler_with<caf::policy::work_sharing>(system);
+  if (policy == caf::atom("stealing"))
+    return scheduler_with<caf::policy::work_stealing>(system);
+  return scheduler_with<hand_over>(system);
+}
+
 } // namespace
 
-node_config::node_config() { hand_to_caf(); }
+node_config::node_config() {
+  module_factories.emplace_back(wanted_scheduler);
+  hand_to_caf();
+}
 
 result<std::unique_ptr<node_config>> node_config::parse(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);

@@ -258,8 +258,8 @@ std::vector<option> make_options() {
     all.push_back(from_limit(limit));
   add_extension_places(all); // behind the limits of their group, which is the last
   all.push_back(choice(
-      "scheduler.policy", "How threads share the actors that have work.", {"sharing", "stealing"},
-      [](auto& in) -> auto& { return in.scheduler.policy; }));
+      "scheduler.policy", "How threads share the actors that have work.",
+      {"handover", "sharing", "stealing"}, [](auto& in) -> auto& { return in.scheduler.policy; }));
   all.push_back(max_threads());
   return all;
 }

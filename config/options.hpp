@@ -44,8 +44,8 @@ struct node_settings {
     bool allow_insecure = false;
   } net;
   struct {
-    std::string policy = "sharing"; ///< CAF's: sharing or stealing
-    std::uint64_t max_threads = 0;  ///< 0: one per processor core, two at the least
+    std::string policy = "handover"; ///< or CAF's own: sharing, stealing
+    std::uint64_t max_threads = 0;   ///< 0: one per processor core, two at the least
   } scheduler;
   struct {
     std::string alarm_sinks;         ///< names, with commas between

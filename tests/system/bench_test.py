@@ -19,14 +19,15 @@ say, must = programs.say, programs.must
 PEERS_FIELDS = {"peer", "version", "nodes", "durability", "fsync_before_confirm", "workload", "message_bytes",
                 "messages", "seconds", "msgs_per_s", "mb_per_s", "p50_ms", "p99_ms", "p999_ms", "cpu_s_server",
                 "cpu_s_client", "peak_rss_mb_server", "cpu_s_other", "cpu_s_stolen", "failed", "noise"}
-OUR_FIELDS = {"window", "batch", "bodies", "zstd_level", "linger_ms", "partitions", "producers", "server_us_per_message", "syncs",
+OUR_FIELDS = {"window", "batch", "bodies", "zstd_level", "linger_ms", "partitions", "producers", "idle_sessions",
+              "server_us_per_message", "syncs",
               "syncs_per_message", "ratio_to_floor_256k", "ratio_to_floor_1k", "floor", "machine_load"}
 RUNS = {
     "publish": ("W1-publish-1KiB", ("--seconds", "1", "--warm-up", "200ms")),
     "latency": ("W2-latency", ("--messages", "300", "--warm-up", "100ms")),
     "end-to-end": ("W3-end-to-end-text-zstd-2", ("--seconds", "1", "--compress=2")),
     "paced": ("W3-paced-500/s", ("--rate", "500", "--messages", "500")),
-    "fan-in": ("W4-fan-in-3x3", ("--producers", "3", "--seconds", "1", "--warm-up", "200ms")),
+    "fan-in": ("W4-fan-in-3x3-idle-20", ("--producers", "3", "--idle", "20", "--seconds", "1", "--warm-up", "200ms")),
 }
 
 

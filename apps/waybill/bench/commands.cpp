@@ -57,6 +57,12 @@ void add_common(CLI::App& command, const std::shared_ptr<wanted>& w) {
       ->excludes(span);
   add_number(command, "--partitions", w->what.partitions, 1'000,
              "Of each topic that is made for it");
+  command
+      .add_option("--idle", w->what.idle,
+                  "Sessions of producers that are open beside, and say nothing")
+      ->type_name("N")
+      ->check(whole_number(0, 1'000'000))
+      ->capture_default_str();
   if (!is_stamped)
     add_duration(command, "--warm-up", w->warm_up,
                  "Publish for so long before, uncounted (" + to_string(w->what.warm_up) + ")");

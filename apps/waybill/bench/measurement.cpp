@@ -67,11 +67,11 @@ public:
     row_.what = plan_;
     row_.cores = std::max(1u, std::thread::hardware_concurrency());
     row_.load = load_now();
+    open(); // first, for a node that is not there is told at once
     c_.err.note("Measuring the disk in `" + floor_dir + "`, before and after.");
     row_.floors = floor_of(floor_dir);
     if (stop_signal::requested())
       throw client_error{{ec::stopping, "Stopped by a signal: nothing was measured."}};
-    open();
     load_node();
     count();
     if (!stop_signal::requested())
@@ -85,6 +85,8 @@ private:
       topics_.emplace_back(c_, depot_, plan_.partitions);
       loads_.emplace_back(c_.connect(), topics_.back().name(), plan_, bodies_);
     }
+    for (std::uint32_t i = 0; i < plan_.idle; ++i)
+      idle_.push_back(depot_.producer(topics_.front().name()));
     if (has_consumer(plan_.what))
       receiver_.emplace(c_.connect(), topics_.front().name(), plan_.prefetch, bodies_);
   }
@@ -197,6 +199,7 @@ private:
   client depot_; ///< for all but the messages
   std::list<own_topic> topics_;
   std::list<load> loads_;
+  std::vector<producer> idle_;
   std::optional<receiver> receiver_;
   row row_;
   std::vector<std::string> faults_;

@@ -91,6 +91,8 @@ std::string row_name(const plan& p) {
     name += "-zstd-" + std::to_string(p.compress_level);
   if (p.partitions != usual.partitions)
     name += "-partitions-" + std::to_string(p.partitions);
+  if (p.idle != usual.idle)
+    name += "-idle-" + std::to_string(p.idle);
   if (p.prefetch != usual.prefetch)
     name += "-prefetch-" + std::to_string(p.prefetch);
   return name;

@@ -32,6 +32,7 @@ struct plan {
   int compress_level = 0;                  ///< of batches, with zstd; 0: not at all
   std::uint32_t partitions = 1;            ///< of each topic
   std::uint32_t producers = 1;             ///< each with a topic
+  std::uint32_t idle = 0;                  ///< sessions of producers that are open and say nothing
   std::uint32_t prefetch = 1'000;          ///< messages that the consumer holds, at most
   std::uint32_t rate = 0;                  ///< messages a second; 0: as fast as it goes
   milliseconds linger{2};                  ///< how long a batch waits for company

@@ -101,6 +101,7 @@ json row_json(const row& r, const std::string& version) {
   j["linger_ms"] = r.what.linger.count();
   j["partitions"] = r.what.partitions;
   j["producers"] = r.what.producers;
+  j["idle_sessions"] = r.what.idle;
   j["server_us_per_message"] = rounded(server_us(r), 2);
   j["syncs"] = r.spent.syncs;
   j["syncs_per_message"] = rounded(syncs_each(r), 5);

@@ -391,7 +391,7 @@ TEST_CASE("CAF is handed every key with its type", "[config]") {
 
 TEST_CASE("by default work is shared, by two threads at the least", "[config]") {
   const node_config config;
-  CHECK(caf::get_or(config, "scheduler.policy", caf::atom("stealing")) == caf::atom("sharing"));
+  CHECK(caf::get_or(config, "scheduler.policy", caf::atom("stealing")) == caf::atom("handover"));
   CHECK(config.threads() >= 2);
   CHECK(caf::get_or(config, "scheduler.max-threads", std::size_t{0}) == config.threads());
 }

@@ -122,7 +122,7 @@ TEST_CASE("a text is checked by what it stands for", "[config]") {
   CHECK(problem("node.log-level", "loud") ==
         "is not valid: allowed is one of trace, debug, info, warning, error, off");
   CHECK(problem("scheduler.policy", "profile") ==
-        "is not valid: allowed is one of sharing, stealing");
+        "is not valid: allowed is one of handover, sharing, stealing");
   CHECK(read_as<std::string>("node.id", "north-1") == "north-1");
   CHECK(problem("node.id", "two words").starts_with("is not valid: allowed is a name of 1 to 128"));
   CHECK(problem("node.id", "", true).starts_with("is not valid"));
