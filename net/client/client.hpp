@@ -81,7 +81,9 @@ enum class compression : std::uint8_t { none, zstd };
 struct producer_options {
   std::string name{}; ///< empty: random, for this object's life
   retry_policy retry{};
-  milliseconds linger{2};                   ///< how long a batch waits for more messages
+  /// How long a batch waits for more messages. 0 with `batches_in_flight_max` 1: the first goes at
+  /// once, and what comes meanwhile goes together as soon as that is confirmed.
+  milliseconds linger{2};
   std::size_t batch_bytes_max = 256 * 1024; ///< before it is compressed
   std::uint32_t batch_messages_max = 1'000;
   /// Whether batches are compressed: once, in the library's thread; the node stores and delivers

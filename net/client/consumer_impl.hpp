@@ -166,6 +166,7 @@ private:
   std::uint64_t session_ = 0;
   std::uint64_t asked_ = 0;
   std::size_t ack_calls_ = 0;
+  std::multiset<std::uint32_t> acking_; ///< the partitions of these calls
   bool acks_stall_ = false; ///< this session's connection is gone, the word of it is not here yet
   std::optional<steady_time> acks_at_;
   std::optional<steady_time> subscribe_at_;

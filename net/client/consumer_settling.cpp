@@ -62,9 +62,14 @@ std::vector<offset_range> lost_of(wire::SettleOutcome::Ok::Reader ok) {
 std::optional<std::pair<std::uint32_t, consumer::impl::ack_bundle>> consumer::impl::take_bundle() {
   const std::lock_guard lock{mutex_};
   acks_posted_ = false;
-  if (acks_.empty())
+  // Each call costs the node a record and a share of a sync: a few acks go on gathering while a
+  // call of their partition is under way; so many that the node may be waiting for room do not.
+  const auto many = options_.credit_messages / 8;
+  const auto first = std::ranges::find_if(acks_, [&](const auto& each) {
+    return !acking_.contains(each.first) || each.second.front().acks >= many;
+  });
+  if (first == acks_.end())
     return std::nullopt;
-  const auto first = acks_.begin();
   std::pair<std::uint32_t, ack_bundle> taken{first->first, std::move(first->second.front())};
   first->second.pop_front();
   if (first->second.empty())
@@ -93,10 +98,14 @@ void consumer::impl::send_bundle(std::uint32_t partition, ack_bundle bundle) {
   client_parts::write_ranges(request.initRanges(static_cast<unsigned>(bundle.ranges.size())),
                              bundle.ranges);
   ++ack_calls_;
+  acking_.insert(partition);
   auto shared = std::make_shared<ack_bundle>(std::move(bundle));
-  const auto answered = [this, session = session_] {
-    if (session == session_ && ack_calls_ > 0)
-      --ack_calls_;
+  const auto answered = [this, partition, session = session_] {
+    if (session != session_ || ack_calls_ == 0)
+      return;
+    --ack_calls_;
+    if (const auto its = acking_.find(partition); its != acking_.end())
+      acking_.erase(its);
   };
   core_->net()->tasks().add(request.send().then(
       [self = shared_from_this(), partition, shared, answered](auto&& response) {

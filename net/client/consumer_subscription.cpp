@@ -77,6 +77,7 @@ void consumer::impl::session_up() {
     return;
   ++session_;
   ack_calls_ = 0;
+  acking_.clear();
   acks_stall_ = false;
   pause_ = pause_first;
   subscribe_now();

@@ -106,7 +106,9 @@ producer::impl::steady_time producer::impl::collect(steady_time now) {
 }
 
 void producer::impl::collect_lane(lane& l, steady_time now, steady_time& wake) {
-  if (l.open) {
+  // What could not be sent yet goes on gathering; an answer comes by here.
+  const bool is_blocked = l.queue.size() >= options_.batches_in_flight_max;
+  if (l.open && !is_blocked) {
     const auto due = l.open->accepted + options_.linger;
     // Somebody waits for this one: with nothing under way there is nothing to wait for.
     const bool is_urgent = l.in_a_hurry && l.queue.empty() && l.sealed.empty();

@@ -19,7 +19,7 @@ say, must = programs.say, programs.must
 PEERS_FIELDS = {"peer", "version", "nodes", "durability", "fsync_before_confirm", "workload", "message_bytes",
                 "messages", "seconds", "msgs_per_s", "mb_per_s", "p50_ms", "p99_ms", "p999_ms", "cpu_s_server",
                 "cpu_s_client", "peak_rss_mb_server", "cpu_s_other", "cpu_s_stolen", "failed", "noise"}
-OUR_FIELDS = {"window", "batch", "bodies", "zstd_level", "linger_ms", "partitions", "producers", "idle_sessions",
+OUR_FIELDS = {"window", "batch", "in_flight", "bodies", "zstd_level", "linger_ms", "partitions", "producers", "idle_sessions",
               "server_us_per_message", "syncs",
               "syncs_per_message", "ratio_to_floor_256k", "ratio_to_floor_1k", "floor", "machine_load"}
 RUNS = {

@@ -77,6 +77,8 @@ void add_window(CLI::App& command, const std::shared_ptr<wanted>& w) {
   add_number(command, "--window", w->what.window, 10'000'000,
              "Messages of a producer without a confirm, at most");
   add_number(command, "--batch", w->what.batch, 10'000, "Messages of one batch, at most");
+  add_number(command, "--in-flight", w->what.in_flight, 10'000,
+             "Batches without a confirm, at most");
   command.add_flag("--text", w->text, "Bodies are lines of text, instead of random bytes");
   add_compress(command, w->what.compress_level);
   add_duration(command, "--linger", w->linger,

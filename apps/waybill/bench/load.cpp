@@ -14,6 +14,7 @@ producer_options options_of(const plan& p) {
   producer_options o;
   o.waiting_messages_max = p.window;
   o.batch_messages_max = p.batch;
+  o.batches_in_flight_max = p.in_flight;
   o.linger = p.linger;
   compress(o, p.compress_level);
   return o;

@@ -48,7 +48,9 @@ plan usual_plan(workload what) {
     break;
   case workload::paced:
     p.rate = 5'000;
-    p.linger = milliseconds{1}; // the least that still makes batches at this rate
+    p.linger =
+        milliseconds{0}; // at this rate a batch has gathered when the one before is confirmed
+    p.in_flight = 1;
     p.span = seconds{10};
     break;
   case workload::fan_in:
@@ -83,6 +85,8 @@ std::string row_name(const plan& p) {
     name += "-window-" + std::to_string(p.window);
   if (p.batch != usual.batch)
     name += "-batch-" + std::to_string(p.batch);
+  if (p.in_flight != usual.in_flight)
+    name += "-in-flight-" + std::to_string(p.in_flight);
   if (p.linger != usual.linger)
     name += "-linger-" + to_string(p.linger);
   if (p.made_of == bodies::text)

@@ -28,6 +28,7 @@ struct plan {
   std::size_t size = 1'024;     ///< of a body, in bytes
   std::uint32_t window = 1'000; ///< messages of one producer without a confirm, at most
   std::uint32_t batch = 1'000;  ///< messages of one batch, at most
+  std::uint32_t in_flight = 8;  ///< batches of one producer and partition without a confirm
   bodies made_of = bodies::random;
   int compress_level = 0;                  ///< of batches, with zstd; 0: not at all
   std::uint32_t partitions = 1;            ///< of each topic

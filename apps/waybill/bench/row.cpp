@@ -96,6 +96,7 @@ json row_json(const row& r, const std::string& version) {
   j["noise"] = rounded(noise_of(r.spent, r.cores), 3);
   j["window"] = r.what.window;
   j["batch"] = r.what.batch;
+  j["in_flight"] = r.what.in_flight;
   j["bodies"] = r.what.made_of == bodies::text ? "text" : "random";
   j["zstd_level"] = r.what.compress_level > 0 ? json(r.what.compress_level) : json(nullptr);
   j["linger_ms"] = r.what.linger.count();
