@@ -77,11 +77,11 @@ void producer::impl::pump() {
   if (is_finished_ || !net)
     return;
   const auto now = steady_clock::now();
-  const auto linger_due = collect(now);
   for (const auto partition : std::vector<std::uint32_t>(active_.begin(), active_.end()))
     expire(partition, now);
   if (is_finished_)
     return; // a callback closed it
+  const auto linger_due = collect(now); // last, for what has gone may have blocked what gathers
   if (open_at_ && *open_at_ <= now)
     open_now();
   if (is_open_)

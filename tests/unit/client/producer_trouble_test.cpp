@@ -254,6 +254,50 @@ TEST_CASE("without a server, what was not sent comes back after the delivery tim
   CHECK(p.send("again there").offset == message_offset{1});
 }
 
+TEST_CASE("what gathers behind a batch that is given up is given up in its time as well",
+          "[producer][trouble]") {
+  fake_depot depot{{.topics = {{"orders", 1}}}};
+  client c{depot.address(), quick()};
+  producer_options options;
+  options.linger = 0ms;
+  options.batches_in_flight_max = 1;
+  options.retry = {.delivery_timeout = 200ms};
+  auto p = c.producer("orders", options);
+  p.send("there");
+  depot.stop();
+  auto first = p.send_async({.body = "alone"});
+  std::this_thread::sleep_for(20ms); // it is sealed, and nothing goes
+  std::vector<std::future<receipt>> behind;
+  for (int i = 0; i < 3; ++i)
+    behind.push_back(p.send_async({.body = "gathers"}));
+  for (auto& each : behind) {
+    REQUIRE(each.wait_for(10s) == std::future_status::ready);
+    CHECK_THROWS_AS(each.get(), unconfirmed_error);
+  }
+  REQUIRE(first.wait_for(0s) == std::future_status::ready);
+  CHECK_THROWS_AS(first.get(), unconfirmed_error);
+}
+
+TEST_CASE("what comes while a batch is under way goes together", "[producer]") {
+  fake_depot depot{{.topics = {{"orders", 1}}}};
+  client c{depot.address(), quick()};
+  producer_options options;
+  options.linger = 0ms;
+  options.batches_in_flight_max = 1;
+  auto p = c.producer("orders", options);
+  depot.at_publish({{.what = kind::silent}}); // the first waits for its second try
+  std::vector<std::future<receipt>> all;
+  all.push_back(p.send_async({.body = "0"}));
+  std::this_thread::sleep_for(20ms);
+  for (int i = 1; i < 5; ++i)
+    all.push_back(p.send_async({.body = std::to_string(i)}));
+  depot.drop_connections();
+  for (auto& each : all)
+    each.get();
+  CHECK(depot.log("orders", 0) == std::vector<std::string>{"0", "1", "2", "3", "4"});
+  CHECK(depot.publishes().size() == 3); // the first twice, and the rest at once
+}
+
 TEST_CASE("a producer that somebody else has opened ends, and does not take the name back",
           "[producer][trouble]") {
   fake_depot depot{{.topics = {{"orders", 1}}}};
