@@ -80,7 +80,7 @@ void producer::impl::pump() {
   for (const auto partition : std::vector<std::uint32_t>(active_.begin(), active_.end()))
     expire(partition, now);
   if (is_finished_)
-    return; // a callback closed it
+    return;                             // a callback closed it
   const auto linger_due = collect(now); // last, for what has gone may have blocked what gathers
   if (open_at_ && *open_at_ <= now)
     open_now();

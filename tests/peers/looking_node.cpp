@@ -25,8 +25,7 @@ interceptor_actor::behavior_type looker() {
 
 int run(const std::vector<std::string>& arguments) {
   node_config config;
-  config.add_interceptor("looker",
-                         [](caf::actor_system& system) { return system.spawn(looker); });
+  config.add_interceptor("looker", [](caf::actor_system& system) { return system.spawn(looker); });
   if (const auto read = config.read(arguments); !read) {
     std::cerr << read.error().detail << '\n';
     return 2;
