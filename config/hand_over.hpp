@@ -102,9 +102,16 @@ public:
   template <class Coordinator, class Visit>
   void foreach_central_resumable(Coordinator* self, Visit visit) {
     auto& all = d(self);
-    const std::lock_guard lock{all.lock};
-    while (!all.queue.empty())
-      visit(take_first(all));
+    for (std::deque<job> left;; left.clear()) { // without the lock, for what ends may give work
+      {
+        const std::lock_guard lock{all.lock};
+        left.swap(all.queue);
+      }
+      if (left.empty())
+        return;
+      for (const auto each : left)
+        visit(each);
+    }
   }
 
 private:

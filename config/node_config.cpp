@@ -106,6 +106,8 @@ caf::config_value to_caf(const setting_value& value) {
   return caf::config_value{std::get<double>(value)};
 }
 
+constexpr std::int64_t messages_of_a_turn = 100;
+
 template <class Policy>
 caf::actor_system::module* scheduler_with(caf::actor_system& system) {
   return caf::scheduler::coordinator<Policy>::make(system, {});
@@ -264,6 +266,9 @@ void node_config::hand_to_caf() {
     caf::put(content, caf::string_view{each.key.data(), each.key.size()}, std::move(value));
   }
   caf::put(content, "scheduler.policy", caf::atom_from_string(values_.scheduler.policy));
+  // CAF's own default has no bound: an actor that always has mail would keep its thread, and with
+  // it the one that it has given work.
+  caf::put(content, "scheduler.max-throughput", messages_of_a_turn);
   caf::put(content, "scheduler.max-threads", static_cast<std::int64_t>(threads()));
 }
 

@@ -122,6 +122,7 @@ void consumer::impl::send_bundle(std::uint32_t partition, ack_bundle bundle) {
         if (is_gone && session == self->session_)
           self->acks_stall_ = true; // until the next session
         self->ack_again(partition, std::move(*shared), !is_gone);
+        self->send_acks(); // those that waited for this call
       }));
 }
 

@@ -155,13 +155,21 @@ std::uint32_t producer::impl::choose_partition(const outgoing_message& m) {
   return keyless_;
 }
 
-/// Round the partitions that are in service.
+/// Round the partitions that are in service, past those that are behind while others are not.
 void producer::impl::next_keyless() {
-  for (std::size_t tried = 0; tried < lanes_.size(); ++tried) {
-    keyless_ = static_cast<std::uint32_t>((keyless_ + 1) % lanes_.size());
-    if (!lanes_[keyless_].out_of_service)
+  std::optional<std::uint32_t> behind;
+  for (std::size_t step = 1; step <= lanes_.size(); ++step) {
+    const auto next = static_cast<std::uint32_t>((keyless_ + step) % lanes_.size());
+    if (lanes_[next].out_of_service)
+      continue;
+    if (!lanes_[next].is_blocked) {
+      keyless_ = next;
       return;
+    }
+    if (!behind)
+      behind = next;
   }
+  keyless_ = behind.value_or(keyless_);
 }
 
 producer::impl::batch_handle producer::impl::start_batch(std::uint32_t partition) {

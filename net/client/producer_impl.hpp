@@ -71,6 +71,7 @@ private:
     // Under the lock.
     batch_handle open;               ///< being filled
     bool in_a_hurry = false;         ///< somebody waits for `open`
+    bool is_blocked = false;         ///< so many batches stand in `queue` as may be under way
     std::deque<batch_handle> sealed; ///< to be taken over by the loop, in order
     batch_number given_last;         ///< the highest number that the caller gave
     // The loop's.
@@ -107,7 +108,7 @@ private:
   void pump();
   void pump_soon();
   steady_time collect(steady_time now);
-  void collect_lane(lane& l, steady_time now, steady_time& wake);
+  void collect_lane(lane& l, std::uint32_t partition, steady_time now, steady_time& wake);
   void expire(std::uint32_t partition, steady_time now);
   void send_all(steady_time now);
   void send(lane& l, std::size_t at, steady_time now);

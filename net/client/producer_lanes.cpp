@@ -60,6 +60,9 @@ bool ends_the_producer(ec code) {
   return code == ec::fenced || code == ec::unknown_topic || code == ec::not_allowed;
 }
 
+/// How long a batch that cannot be sent goes on gathering.
+constexpr milliseconds gather_max{10};
+
 } // namespace
 
 // ---- the pump ---------------------------------------------------------------------------------
@@ -99,17 +102,22 @@ producer::impl::steady_time producer::impl::collect(steady_time now) {
   touched_.clear();
   for (auto each = active_.begin(); each != active_.end();) {
     auto& l = lanes_[*each];
-    collect_lane(l, now, wake);
+    collect_lane(l, *each, now, wake);
     each = l.queue.empty() && !l.open ? active_.erase(each) : std::next(each);
   }
   return wake;
 }
 
-void producer::impl::collect_lane(lane& l, steady_time now, steady_time& wake) {
-  // What could not be sent yet goes on gathering; an answer comes by here.
-  const bool is_blocked = l.queue.size() >= options_.batches_in_flight_max;
-  if (l.open && !is_blocked) {
-    const auto due = l.open->accepted + options_.linger;
+void producer::impl::collect_lane(lane& l, std::uint32_t partition, steady_time now,
+                                  steady_time& wake) {
+  l.is_blocked = l.queue.size() >= options_.batches_in_flight_max;
+  if (l.is_blocked && partition == keyless_)
+    next_keyless();
+  if (l.open) {
+    // What could not be sent yet goes on gathering; an answer comes by here. Not for long, for the
+    // oldest message's time is that of the batch.
+    const auto due =
+        l.open->accepted + (l.is_blocked ? std::max(options_.linger, gather_max) : options_.linger);
     // Somebody waits for this one: with nothing under way there is nothing to wait for.
     const bool is_urgent = l.in_a_hurry && l.queue.empty() && l.sealed.empty();
     if (due <= now || is_urgent)

@@ -278,6 +278,34 @@ TEST_CASE("what gathers behind a batch that is given up is given up in its time 
   CHECK_THROWS_AS(first.get(), unconfirmed_error);
 }
 
+TEST_CASE("what gathers while no batch can be sent has its own time all the same",
+          "[producer][trouble]") {
+  fake_depot depot{{.topics = {{"orders", 1}}}};
+  client c{depot.address(), quick()};
+  producer_options options;
+  options.linger = 0ms;
+  options.batches_in_flight_max = 1;
+  options.retry = {.delivery_timeout = 400ms};
+  auto p = c.producer("orders", options);
+  p.send("there");
+  depot.stop();
+  using clock = std::chrono::steady_clock;
+  struct outcome {
+    clock::time_point sent;
+    std::promise<clock::duration> lasted{};
+  };
+  std::deque<outcome> all;
+  for (int i = 0; i < 20; ++i) {
+    auto& o = all.emplace_back(outcome{clock::now()});
+    p.send_async({.body = "x"}, [&o](const result<receipt>& r, const outgoing_message&) {
+      o.lasted.set_value(r ? clock::duration{} : clock::now() - o.sent);
+    });
+    std::this_thread::sleep_for(15ms);
+  }
+  for (auto& each : all)
+    CHECK(each.lasted.get_future().get() > 300ms);
+}
+
 TEST_CASE("what comes while a batch is under way goes together", "[producer]") {
   fake_depot depot{{.topics = {{"orders", 1}}}};
   client c{depot.address(), quick()};

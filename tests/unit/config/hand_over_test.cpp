@@ -66,6 +66,36 @@ TEST_CASE("two actors that hand over to each other do not keep a third from its 
   CHECK(in_time);
 }
 
+TEST_CASE("an actor that always has mail does not keep whom it gave work from its turn",
+          "[scheduling]") {
+  std::atomic<bool> over = false;
+  std::atomic<bool> had_turn = false;
+  bool in_time = false;
+  {
+    scheduled config{"2"};
+    caf::actor_system system{config};
+    const auto given = system.spawn(
+        [&had_turn]() -> caf::behavior { return {[&had_turn](bool) { had_turn = true; }}; });
+    // Gives work once, and then has mail for as long as it may: each message is followed by another
+    // that is in its mailbox before it has ended.
+    const auto busy = system.spawn([&over, given](caf::event_based_actor* self) -> caf::behavior {
+      return {[self, &over, given](std::uint64_t round) {
+        if (round == 0)
+          self->send(given, true);
+        if (!over)
+          self->send(self, round + 1);
+      }};
+    });
+    caf::anon_send(busy, std::uint64_t{0});
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+    while (!had_turn && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    in_time = had_turn;
+    over = true;
+  }
+  CHECK(in_time);
+}
+
 /// Splits until nothing is left to split; each leaf counts.
 caf::behavior splitter(caf::event_based_actor* self, std::atomic<int>* leaves) {
   return {
