@@ -83,8 +83,9 @@ void producer::impl::pump() {
   for (const auto partition : std::vector<std::uint32_t>(active_.begin(), active_.end()))
     expire(partition, now);
   if (is_finished_)
-    return;                             // a callback closed it
-  const auto linger_due = collect(now); // last, for what has gone may have blocked what gathers
+    return; // a callback closed it
+  // Behind that, for what is gone may have blocked what gathers.
+  const auto linger_due = collect(now);
   if (open_at_ && *open_at_ <= now)
     open_now();
   if (is_open_)

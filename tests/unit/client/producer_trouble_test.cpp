@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <deque>
 #include <random>
 
 using namespace waybill;
@@ -254,15 +255,20 @@ TEST_CASE("without a server, what was not sent comes back after the delivery tim
   CHECK(p.send("again there").offset == message_offset{1});
 }
 
+/// What cannot go at once gathers.
+producer_options one_at_a_time(const retry_policy& retry = {}) {
+  producer_options o;
+  o.linger = 0ms;
+  o.batches_in_flight_max = 1;
+  o.retry = retry;
+  return o;
+}
+
 TEST_CASE("what gathers behind a batch that is given up is given up in its time as well",
           "[producer][trouble]") {
   fake_depot depot{{.topics = {{"orders", 1}}}};
   client c{depot.address(), quick()};
-  producer_options options;
-  options.linger = 0ms;
-  options.batches_in_flight_max = 1;
-  options.retry = {.delivery_timeout = 200ms};
-  auto p = c.producer("orders", options);
+  auto p = c.producer("orders", one_at_a_time({.delivery_timeout = 200ms}));
   p.send("there");
   depot.stop();
   auto first = p.send_async({.body = "alone"});
@@ -282,11 +288,7 @@ TEST_CASE("what gathers while no batch can be sent has its own time all the same
           "[producer][trouble]") {
   fake_depot depot{{.topics = {{"orders", 1}}}};
   client c{depot.address(), quick()};
-  producer_options options;
-  options.linger = 0ms;
-  options.batches_in_flight_max = 1;
-  options.retry = {.delivery_timeout = 400ms};
-  auto p = c.producer("orders", options);
+  auto p = c.producer("orders", one_at_a_time({.delivery_timeout = 400ms}));
   p.send("there");
   depot.stop();
   using clock = std::chrono::steady_clock;
@@ -309,10 +311,7 @@ TEST_CASE("what gathers while no batch can be sent has its own time all the same
 TEST_CASE("what comes while a batch is under way goes together", "[producer]") {
   fake_depot depot{{.topics = {{"orders", 1}}}};
   client c{depot.address(), quick()};
-  producer_options options;
-  options.linger = 0ms;
-  options.batches_in_flight_max = 1;
-  auto p = c.producer("orders", options);
+  auto p = c.producer("orders", one_at_a_time());
   depot.at_publish({{.what = kind::silent}}); // the first waits for its second try
   std::vector<std::future<receipt>> all;
   all.push_back(p.send_async({.body = "0"}));

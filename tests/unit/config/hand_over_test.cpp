@@ -20,6 +20,14 @@ struct scheduled : node_config {
   }
 };
 
+/// Within a time that is ample for a turn.
+bool comes_true(const std::atomic<bool>& what) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+  while (!what && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds{1});
+  return what;
+}
+
 /// Sends itself back and forth with another for as long as it may.
 struct relay_state {
   caf::actor other;
@@ -55,10 +63,7 @@ TEST_CASE("two actors that hand over to each other do not keep a third from its 
     const auto third = system.spawn(
         [&had_turn]() -> caf::behavior { return {[&had_turn](bool) { had_turn = true; }}; });
     caf::anon_send(third, true);
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{10};
-    while (!had_turn && std::chrono::steady_clock::now() < deadline)
-      std::this_thread::sleep_for(std::chrono::milliseconds{1});
-    in_time = had_turn;
+    in_time = comes_true(had_turn);
     over = true;
     for (const auto& each : relays)
       caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
@@ -87,10 +92,7 @@ TEST_CASE("an actor that always has mail does not keep whom it gave work from it
       }};
     });
     caf::anon_send(busy, std::uint64_t{0});
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{10};
-    while (!had_turn && std::chrono::steady_clock::now() < deadline)
-      std::this_thread::sleep_for(std::chrono::milliseconds{1});
-    in_time = had_turn;
+    in_time = comes_true(had_turn);
     over = true;
   }
   CHECK(in_time);

@@ -7,7 +7,6 @@
 #include <leveldb/env.h>
 
 #include <filesystem>
-#include <unistd.h>
 
 namespace waybill {
 namespace {
@@ -33,23 +32,20 @@ void write(leveldb::Env& env, const std::string& path, const std::string& conten
 
 TEST_CASE("what is written with early writeback is on the disk as it was given") {
   const auto env = early_writeback(leveldb::Env::Default());
-  const auto directory =
-      std::filesystem::temp_directory_path() / ("waybill-early-" + std::to_string(::getpid()));
-  std::filesystem::create_directory(directory);
+  const test::temporary_directory directory;
   std::string content;
   for (std::uint64_t i = 0; content.size() < 3 * writeback_piece_bytes + 100; ++i)
     content += std::to_string(i * i);
   const auto before = open_descriptors();
   for (const auto* name : {"/000007.ldb", "/000008.log"})
     for (const bool close : {true, false}) {
-      const auto path = directory.string() + name;
+      const auto path = directory.path().string() + name;
       write(*env, path, content, close);
       std::string read;
       REQUIRE(leveldb::ReadFileToString(leveldb::Env::Default(), path, &read).ok());
       CHECK(read == content);
     }
   CHECK(open_descriptors() == before);
-  std::filesystem::remove_all(directory);
 }
 
 TEST_CASE("a table that cannot be created is told, and nothing stays open") {
