@@ -325,6 +325,26 @@ TEST_CASE("what comes while a batch is under way goes together", "[producer]") {
   CHECK(depot.publishes().size() == 3); // the first twice, and the rest at once
 }
 
+TEST_CASE("what comes bit by bit while a batch is under way makes few batches", "[producer]") {
+  fake_depot depot{{.topics = {{"orders", 1}}}};
+  client c{depot.address(), quick()};
+  auto p = c.producer("orders", one_at_a_time());
+  depot.at_publish({{.what = kind::silent}});
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<std::future<receipt>> all;
+  for (int i = 0; i < 40; ++i) {
+    all.push_back(p.send_async({.body = std::to_string(i)}));
+    std::this_thread::sleep_for(2ms);
+  }
+  const auto lasted = std::chrono::steady_clock::now() - begin;
+  depot.drop_connections();
+  for (auto& each : all)
+    each.get();
+  CHECK(depot.log("orders", 0).size() == 40);
+  // Each gathers for 10 ms, but for the first and the last; the first is sent twice.
+  CHECK(depot.publishes().size() <= 3 + static_cast<std::size_t>(lasted / 10ms));
+}
+
 TEST_CASE("a producer that somebody else has opened ends, and does not take the name back",
           "[producer][trouble]") {
   fake_depot depot{{.topics = {{"orders", 1}}}};
